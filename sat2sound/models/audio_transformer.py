@@ -1,0 +1,186 @@
+"""HTS-AT with its locality-aware output: the audio encoder (MODEL.md, audio branch)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sat2sound.configs import AudioConfig
+from sat2sound.contract import MEL_BINS
+from sat2sound.models.vision_transformer import FeedForward
+from sat2sound.models.windows import merge, partition, relative_position_index, shifted_window_mask
+
+
+class WindowAttention(nn.Module):
+    """Attention within windows, with a learned bias per relative position."""
+
+    def __init__(self, width: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
+        self.register_buffer("relative_position_index", relative_position_index(window), persistent=False)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """tokens: float32 [B * windows, window^2, width]; mask: float32 [windows, window^2, window^2] or None."""
+        batch, count, width = tokens.shape
+        split = self.qkv(tokens).reshape(batch, count, 3, self.heads, width // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
+        assert isinstance(self.relative_position_index, Tensor)
+        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)[None]
+        if mask is None:
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        else:
+            # One more dimension lets the windows of all batch items share one mask.
+            apart = (-1, mask.shape[0], self.heads, count, width // self.heads)
+            together = bias[None] + mask[None, :, None]
+            mixed = functional.scaled_dot_product_attention(
+                query.reshape(apart), key.reshape(apart), value.reshape(apart), attn_mask=together
+            ).reshape(query.shape)
+        out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, count, width))
+        return out
+
+    def value_path(self, tokens: Tensor) -> Tensor:
+        """What attention would return if every token attended to itself only: the projected values."""
+        width = tokens.shape[-1]
+        values = functional.linear(tokens, self.qkv.weight[2 * width :], self.qkv.bias[2 * width :])
+        out: Tensor = self.proj(values)
+        return out
+
+
+class WindowBlock(nn.Module):
+    """Pre-norm block over a square grid of tokens; shifted by half a window where `shift` is given."""
+
+    def __init__(self, width: int, heads: int, grid: int, window: int, shifted: bool) -> None:
+        super().__init__()
+        self.grid, self.window = grid, min(window, grid)
+        # A grid of one window has nothing to shift.
+        self.shift = window // 2 if shifted and grid > window else 0
+        self.norm1 = nn.LayerNorm(width)
+        self.attn = WindowAttention(width, heads, self.window)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = FeedForward(width, 4 * width)
+        mask = shifted_window_mask(grid, self.window, self.shift) if self.shift else None
+        self.register_buffer("attn_mask", mask, persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens: float32 [B, grid * grid, width] -> the same shape."""
+        square = self.norm1(tokens).reshape(-1, self.grid, self.grid, tokens.shape[-1])
+        if self.shift:
+            square = torch.roll(square, (-self.shift, -self.shift), dims=(1, 2))
+        mask = self.attn_mask if isinstance(self.attn_mask, Tensor) else None
+        windows = self.attn(partition(square, self.window), mask)
+        square = merge(windows, self.window, self.grid, self.grid)
+        if self.shift:
+            square = torch.roll(square, (self.shift, self.shift), dims=(1, 2))
+        tokens = tokens + square.reshape(tokens.shape)
+        return tokens + self.mlp(self.norm2(tokens))
+
+    def value_path(self, tokens: Tensor) -> Tensor:
+        """The locality-aware output of this block: attention replaced by the identity, and no feed-forward."""
+        value = tokens + self.attn.value_path(self.norm1(tokens))
+        out: Tensor = value + self.norm2(value)
+        return out
+
+
+class PatchMerging(nn.Module):
+    """Joins 2x2 neighbours: half the grid, twice the width."""
+
+    def __init__(self, width: int, grid: int) -> None:
+        super().__init__()
+        self.grid = grid
+        self.norm = nn.LayerNorm(4 * width)
+        self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens: float32 [B, grid^2, width] -> float32 [B, grid^2 / 4, 2 width]."""
+        width, half = tokens.shape[-1], self.grid // 2
+        split = tokens.reshape(-1, half, 2, half, 2, width)
+        # Neighbours are joined column by column: (0,0), (1,0), (0,1), (1,1).
+        joined = split.permute(0, 1, 3, 4, 2, 5).reshape(-1, half * half, 4 * width)
+        out: Tensor = self.reduction(self.norm(joined))
+        return out
+
+
+class _Stage(nn.Module):
+    def __init__(self, width: int, depth: int, heads: int, grid: int, window: int, last: bool) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            WindowBlock(width, heads, grid, window, shifted=index % 2 == 1) for index in range(depth)
+        )
+        self.downsample = None if last else PatchMerging(width, grid)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.downsample(tokens) if self.downsample is not None else tokens
+
+    def value_path(self, tokens: Tensor) -> Tensor:
+        """The value path of the last block; only the blocks before it attend."""
+        for block in self.blocks[:-1]:
+            tokens = block(tokens)
+        final = self.blocks[-1]
+        assert isinstance(final, WindowBlock)
+        return final.value_path(tokens)
+
+
+class _PatchEmbedding(nn.Module):
+    def __init__(self, config: AudioConfig) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(1, config.width, config.patch_size, stride=config.patch_size)
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        patches: Tensor = self.proj(picture)
+        out: Tensor = self.norm(patches.flatten(2).transpose(1, 2))
+        return out
+
+
+class AudioTransformer(nn.Module):
+    """Log-mel spectrogram -> tokens in order of time."""
+
+    def __init__(self, config: AudioConfig) -> None:
+        super().__init__()
+        self.config = config
+        grid, width, last = config.image_size // config.patch_size, config.width, len(config.depths) - 1
+        self.bn0 = nn.BatchNorm2d(MEL_BINS)
+        self.patch_embed = _PatchEmbedding(config)
+        self.layers = nn.ModuleList(
+            _Stage(width * 2**index, depth, heads, grid // 2**index, config.window, index == last)
+            for index, (depth, heads) in enumerate(zip(config.depths, config.heads, strict=True))
+        )
+        self.norm = nn.LayerNorm(config.output_width)
+
+    def fold(self, log_mel: Tensor) -> Tensor:
+        """Spectrogram -> square picture.
+
+        log_mel: float32 [B, 1, frames, 64], after batch norm -> float32 [B, 1, 256, 256]: the frames are stretched to
+        1,024 by bicubic interpolation with aligned corners, then four time quarters are stacked along frequency.
+        """
+        size = self.config.image_size
+        quarters = size // MEL_BINS
+        stretched = functional.interpolate(log_mel, (size * quarters, MEL_BINS), mode="bicubic", align_corners=True)
+        split = stretched.transpose(2, 3).reshape(-1, 1, MEL_BINS, quarters, size)
+        return split.permute(0, 1, 3, 2, 4).reshape(-1, 1, size, size)
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """log_mel: float32 [B, 1, 1001, 64] in dB -> tokens float32 [B, 32, output_width]."""
+        normalised = self.bn0(log_mel.transpose(1, 3)).transpose(1, 3)
+        tokens: Tensor = self.patch_embed(self.fold(normalised))
+        for stage in self.layers[:-1]:
+            assert isinstance(stage, _Stage)
+            tokens = stage(tokens)
+        last = self.layers[-1]
+        assert isinstance(last, _Stage)
+        return self._regroup(self.norm(last.value_path(tokens)))
+
+    def _regroup(self, tokens: Tensor) -> Tensor:
+        """Undo the stacking of quarters: [B, grid^2, C] -> [B, 4 * grid, C], frequency averaged away."""
+        count, width = tokens.shape[1], tokens.shape[2]
+        grid = int(count**0.5)
+        quarters = self.config.image_size // MEL_BINS
+        rows = grid // quarters
+        split = tokens.reshape(-1, quarters, rows, grid, width)  # quarter, frequency, time within it
+        return split.mean(dim=2).reshape(-1, quarters * grid, width)
