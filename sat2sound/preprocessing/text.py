@@ -1,0 +1,71 @@
+"""Texts -> token ids, padded to one of a few lengths so that requests can share a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from sat2sound.errors import ConfigurationError, InvalidInput
+from sat2sound.preprocessing.limits import Limits
+
+TokenIds = npt.NDArray[np.int64]
+_PAD_TOKENS = ("[PAD]", "<pad>")
+
+
+def decode_text(data: bytes) -> str:
+    """UTF-8 bytes from the wire as text. Raises InvalidInput."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"the text is not UTF-8 ({error})", expected="UTF-8", fix="encode it as UTF-8") from None
+
+
+def check_text(text: str, limits: Limits) -> str:
+    """The text, if it says something and is not too long. Raises InvalidInput."""
+    if not text.strip():
+        raise InvalidInput("the text is empty", expected="a description", fix='send words such as "waves on a beach"')
+    if len(text) > limits.max_text_characters:
+        raise InvalidInput(
+            f"the text has {len(text):,} characters",
+            expected=f"at most {limits.max_text_characters:,} characters",
+            fix="describe the sound in a sentence or two; only the first tokens count anyway",
+        )
+    return text
+
+
+class TextTokenizer:
+    """A `tokenizers` tokenizer with truncation as published and padded lengths from a fixed list.
+
+    tokenizer_json: the encoder's tokenizer.json. max_tokens: longer texts are truncated, as the published code does.
+    buckets: ascending padded lengths, the last one max_tokens. Raises ConfigurationError if the file is no tokenizer.
+    """
+
+    def __init__(self, tokenizer_json: Path, max_tokens: int, buckets: Sequence[int]) -> None:
+        try:
+            self._tokenizer = Tokenizer.from_file(str(tokenizer_json))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ConfigurationError(f"{tokenizer_json} is not a tokenizer: {error}") from error
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_tokens)
+        self.buckets = tuple(buckets)
+        pads = [self._tokenizer.token_to_id(token) for token in _PAD_TOKENS]
+        self.pad_id = next((pad for pad in pads if pad is not None), 0)
+
+    def encode(self, texts: Sequence[str], limits: Limits) -> tuple[TokenIds, TokenIds]:
+        """Token ids and attention mask of a batch, each int64 [B, T], T the smallest bucket that fits the longest text.
+
+        Raises InvalidInput for the first text that is empty or too long (`check_text` tells which one beforehand).
+        """
+        encodings = self._tokenizer.encode_batch([check_text(text, limits) for text in texts])
+        longest = max(len(encoding.ids) for encoding in encodings)
+        length = next(bucket for bucket in self.buckets if bucket >= longest)
+        ids = np.full((len(encodings), length), self.pad_id, dtype=np.int64)
+        mask = np.zeros((len(encodings), length), dtype=np.int64)
+        for row, encoding in enumerate(encodings):
+            ids[row, : len(encoding.ids)] = encoding.ids
+            mask[row, : len(encoding.ids)] = 1
+        return ids, mask
