@@ -30,15 +30,12 @@ class WindowAttention(nn.Module):
         query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
         assert isinstance(self.relative_position_index, Tensor)
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)[None]
-        if mask is None:
-            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        else:
-            # One more dimension lets the windows of all batch items share one mask.
-            apart = (-1, mask.shape[0], self.heads, count, width // self.heads)
-            together = bias[None] + mask[None, :, None]
-            mixed = functional.scaled_dot_product_attention(
-                query.reshape(apart), key.reshape(apart), value.reshape(apart), attn_mask=together
-            ).reshape(query.shape)
+        # Written out: the fused operation's memory layout does not survive export with a dynamic batch.
+        scores = (query * (width // self.heads) ** -0.5) @ key.transpose(-2, -1) + bias
+        if mask is not None:
+            per_image = (-1, mask.shape[0], self.heads, count, count)
+            scores = (scores.reshape(per_image) + mask[None, :, None]).reshape(scores.shape)
+        mixed = scores.softmax(dim=-1) @ value
         out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, count, width))
         return out
 
