@@ -1,4 +1,8 @@
-"""Windows of the hierarchical transformer: cutting a grid into them, shifting it, and the bias between positions."""
+"""Windows of the hierarchical transformer: cutting a grid into them, shifting it, and the bias between positions.
+
+Index and mask are constants, not parameters: they are made on the CPU even while a model is laid out on torch's meta
+device to receive a checkpoint's tensors.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ def merge(windows: Tensor, window: int, height: int, width: int) -> Tensor:
 
 def relative_position_index(window: int) -> Tensor:
     """For each pair of positions in a window, the row of the bias table: int64 [window^2, window^2]."""
-    steps = torch.arange(window)
+    steps = torch.arange(window, device="cpu")
     rows, columns = (axis.flatten() for axis in torch.meshgrid(steps, steps, indexing="ij"))
     down = rows[:, None] - rows[None, :] + window - 1
     right = columns[:, None] - columns[None, :] + window - 1
@@ -34,7 +38,7 @@ def shifted_window_mask(grid: int, window: int, shift: int) -> Tensor:
 
     Returns float32 [windows, window^2, window^2] with 0 (same region) or -100.
     """
-    band = torch.zeros(grid, dtype=torch.int64)
+    band = torch.zeros(grid, dtype=torch.int64, device="cpu")
     band[grid - window : grid - shift] = 1
     band[grid - shift :] = 2
     region = (band[:, None] * 3 + band[None, :]).reshape(1, grid, grid, 1)

@@ -136,7 +136,7 @@ def resize_whole(image: Image.Image) -> Pixels:
 
 
 def _resize(square: Image.Image) -> Pixels:
-    return np.asarray(square.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC), dtype=np.uint8)
+    return np.array(square.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC), dtype=np.uint8)  # writable copy
 
 
 def normalise_pixels(pixels: Pixels) -> npt.NDArray[np.float32]:
