@@ -206,7 +206,11 @@ def graphs(model: Sat2Sound, gallery_embeddings: np.ndarray, gallery_digest: byt
         ),
         "text_encoder": (TextEncoder(model), tokens, 1e-4),
         "text_pooling": (TextPooling(model), text_states, 1e-4),
-        "similarity": (Similarity(gallery_embeddings, gallery_digest, max_k), _normal("EMBEDDING", config.embedding), 1e-5),
+        "similarity": (
+            Similarity(gallery_embeddings, gallery_digest, max_k),
+            _normal("EMBEDDING", config.embedding),
+            1e-5,
+        ),
         "query_scores": (QueryScores(), scored, 1e-5),
     }
     return [

@@ -23,16 +23,37 @@ class PatchStem(nn.Module):
         return patches.flatten(2).transpose(1, 2)
 
 
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut, batch-normalised (folded into the convolutions by the runtime)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.GELU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: float32 [B, width, H, W] -> the same shape."""
+        out: Tensor = functional.gelu(features + self.layers(features))
+        return out
+
+
 class ConvolutionalStem(nn.Module):
-    """Overlapping 3x3 convolutions, each halving the resolution: learns from far fewer images than a patch stem."""
+    """Overlapping convolutions, each halving the resolution: learns from far fewer images than a patch stem."""
 
     def __init__(self, config: SatelliteConfig) -> None:
         super().__init__()
         halvings = config.patch_size.bit_length() - 1
         widths = [config.width // 2 ** (halvings - 1 - step) for step in range(halvings)]
         layers: list[nn.Module] = []
-        for before, after in zip([3, *widths], widths, strict=False):
+        for step, (before, after) in enumerate(zip([3, *widths], widths, strict=False)):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.GELU()]
+            if step > 0:  # at half the resolution a block would cost as much as at all others together
+                layers.append(ResidualBlock(after))
         self.layers = nn.Sequential(*layers, nn.Conv2d(config.width, config.width, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -1,0 +1,49 @@
+# Every command that a person needs. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo serve export test lint format parity train-starter clean
+
+SAT2SOUND := .venv/bin/sat2sound
+PYTHON ?=
+TORCH_INDEX ?=
+export PYTHON TORCH_INDEX
+
+help:  ## list the commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## create the two environments (.venv, .triton); done by the others as needed
+	@sh tools/setup.sh runtime triton
+
+setup-dev:
+	@sh tools/setup.sh dev triton
+
+demo: setup  ## what does this place sound like? [IMAGE=path LAT=.. LON=.. MONTH=1..12 HOUR=0..23]
+	@$(SAT2SOUND) demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(LAT),--latitude=$(LAT)) $(if $(LON),--longitude=$(LON)) \
+	    $(if $(MONTH),--month=$(MONTH)) $(if $(HOUR),--hour=$(HOUR)) $(DEMO_OPTIONS)
+
+export: setup  ## build the model repository of the starter into build/repository
+	@$(SAT2SOUND) export
+
+serve: setup  ## run the server in the foreground on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
+	@exec $(SAT2SOUND) serve $(SERVE_OPTIONS)
+
+test: setup-dev lint  ## lint, type check and run all tests
+	@.venv/bin/python -m pytest $(PYTEST_OPTIONS)
+
+lint: setup-dev  ## ruff and mypy
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@sh tools/link_for_typecheck.sh
+	@.venv/bin/mypy build/typecheck/sat2sound tests
+
+format: setup-dev  ## let ruff format and mend what it can
+	@.venv/bin/ruff check --fix -q . || true
+	@.venv/bin/ruff format .
+
+parity: setup-dev  ## compare with the published model's numbers [DIR=../shared/parity]
+	@.venv/bin/python tests/parity.py $(or $(DIR),../shared/parity)
+
+train-starter: setup-dev  ## train the starter again from DATA (default ../shared/data); hours on 2 cores
+	@.venv/bin/python -m sat2sound.training.starter --data $(or $(DATA),../shared/data) --out build/training
+
+clean:  ## remove built files; the environments stay
+	@rm -rf build
