@@ -1,0 +1,84 @@
+"""Addresses, deadlines and peers that are no Triton server."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from concurrent import futures
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import grpc
+import pytest
+
+from sat2sound.clients.client import Sat2SoundClient
+from sat2sound.clients.connection import Deadline, check_address
+from sat2sound.clients.errors import DeadlineExceeded, NotServed, ServerUnreachable
+from sat2sound.errors import InvalidInput
+
+
+@pytest.mark.parametrize("url", ["localhost:8001", "10.1.2.3:1", "[::1]:65535", "triton-0.triton.ns.svc:8001"])
+def test_addresses(url: str) -> None:
+    assert check_address(url) == url
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8001", "localhost", "localhost:0", "localhost:70000", ":8001", ""])
+def test_no_addresses(url: str) -> None:
+    with pytest.raises(InvalidInput, match="host:port without a scheme"):
+        Sat2SoundClient(url)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+def test_a_deadline_is_a_positive_number(seconds: float) -> None:
+    with pytest.raises(InvalidInput, match="positive number"):
+        Deadline(seconds)
+
+
+def test_a_deadline_runs_out() -> None:
+    deadline = Deadline(0.02)
+    assert 0 < deadline.remaining() <= 0.02
+    time.sleep(0.03)
+    with pytest.raises(DeadlineExceeded, match=r"within 0\.02 seconds"):
+        deadline.remaining()
+
+
+def test_nobody_listens() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with Sat2SoundClient(f"127.0.0.1:{port}") as client:
+        start = time.monotonic()
+        with pytest.raises(ServerUnreachable, match=f"127.0.0.1:{port}.*sat2sound serve"):
+            client.embed_text("waves")
+        assert time.monotonic() - start < 10  # says so at once, long before the deadline of 60 seconds
+
+
+def test_an_http_server_is_told_apart() -> None:
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        client = Sat2SoundClient(f"127.0.0.1:{server.server_port}")
+        with client, pytest.raises((ServerUnreachable, DeadlineExceeded), match="fix it"):
+            client.embed_text("waves", deadline=3)
+        thread.join()
+
+
+def test_a_grpc_server_that_is_not_triton() -> None:
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        client = Sat2SoundClient(f"127.0.0.1:{port}")
+        with client, pytest.raises(NotServed, match="Triton server's gRPC port"):
+            client.embed_text("waves")
+    finally:
+        server.stop(None).wait()
+
+
+def test_a_silent_peer_costs_no_more_than_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = Sat2SoundClient(f"127.0.0.1:{listener.getsockname()[1]}")
+        start = time.monotonic()
+        with client, pytest.raises(DeadlineExceeded, match="raise the deadline"):
+            client.embed_text("waves", deadline=0.5)
+        assert 0.4 < time.monotonic() - start < 5
