@@ -1,0 +1,86 @@
+"""Triton model configurations, generated from the wire contract as protobufs and written as readable text."""
+
+from __future__ import annotations
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from sat2sound.contract import MODELS as CONTRACT
+from sat2sound.contract import Dimensions, ModelContract, Step, Tensor
+from sat2sound.export.profiles import ModelServing, Profile
+
+_DATA_TYPES = {
+    "BYTES": "TYPE_STRING",
+    "FP32": "TYPE_FP32",
+    "INT32": "TYPE_INT32",
+    "INT64": "TYPE_INT64",
+    "UINT8": "TYPE_UINT8",
+}
+_BACKENDS = {"onnx": "onnxruntime", "python": "python"}
+_HEADER = "# Generated from sat2sound/contract.py by `sat2sound export`; a test fails if it is edited by hand.\n"
+
+
+def model_config(model: ModelContract, dimensions: Dimensions, profile: Profile) -> model_config_pb2.ModelConfig:
+    """The configuration of one model of the contract under one serving profile."""
+    config = model_config_pb2.ModelConfig(name=model.name)
+    for tensor in model.inputs:
+        entry = config.input.add(name=tensor.name, dims=dimensions.resolve(tensor), optional=tensor.optional)
+        entry.data_type = _data_type(tensor)
+    for tensor in model.outputs:
+        config.output.add(name=tensor.name, dims=dimensions.resolve(tensor), data_type=_data_type(tensor))
+    if model.kind == "ensemble":
+        _ensemble(config, model, profile)
+    else:
+        _composing(config, model, profile.models[model.name], profile)
+    return config
+
+
+def render(config: model_config_pb2.ModelConfig) -> str:
+    """Protobuf text format, with a header that says where it comes from."""
+    return _HEADER + str(text_format.MessageToString(config))
+
+
+def parse(text: str) -> model_config_pb2.ModelConfig:
+    """The inverse of `render`. Raises google.protobuf.text_format.ParseError."""
+    config = model_config_pb2.ModelConfig()
+    text_format.Parse(text, config)
+    return config
+
+
+def _data_type(tensor: Tensor) -> int:
+    return int(model_config_pb2.DataType.Value(_DATA_TYPES[tensor.datatype]))
+
+
+def _composing(
+    config: model_config_pb2.ModelConfig, model: ModelContract, serving: ModelServing, profile: Profile
+) -> None:
+    config.backend = _BACKENDS[model.kind]
+    config.max_batch_size = serving.max_batch_size
+    # Python steps only touch what the client sent: they stay on the CPU whatever the encoders use.
+    kind = profile.kind if model.kind == "onnx" else "KIND_CPU"
+    group = config.instance_group.add(count=serving.instances)
+    group.kind = model_config_pb2.ModelInstanceGroup.Kind.Value(kind)
+    config.dynamic_batching.max_queue_delay_microseconds = serving.queue_delay_microseconds
+    for name, value in sorted(serving.parameters.items()):
+        config.parameters[name].string_value = value
+
+
+def _ensemble(config: model_config_pb2.ModelConfig, model: ModelContract, profile: Profile) -> None:
+    config.platform = "ensemble"
+    config.max_batch_size = profile.ensemble_max_batch_size
+    for step in model.steps:
+        _step(config, model, step)
+
+
+def _step(config: model_config_pb2.ModelConfig, model: ModelContract, step: Step) -> None:
+    """One step, taking every input that the ensemble offers under the step's own names unless renamed."""
+    composing = CONTRACT[step.model]
+    entry = config.ensemble_scheduling.step.add(model_name=step.model, model_version=-1)
+    offered = {tensor.name for tensor in model.inputs}
+    for tensor in composing.inputs:
+        source = step.rename_inputs.get(tensor.name, tensor.name)
+        if tensor.optional and source not in offered:
+            continue
+        entry.input_map[tensor.name] = source
+    for tensor in composing.outputs:
+        entry.output_map[tensor.name] = step.rename_outputs.get(tensor.name, tensor.name)

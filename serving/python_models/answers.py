@@ -1,0 +1,99 @@
+"""One answer per request, whatever happens to its neighbours in the same batch."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from sat2sound.configs import ModelConfig
+from sat2sound.contract import MODELS, ModelContract
+from sat2sound.errors import InvalidInput
+
+CONFIG_FILE = "sat2sound.json"
+TOKENIZER_FILE = "tokenizer.json"
+GALLERY_FILE = "gallery.parquet"
+
+Item = TypeVar("Item")
+_NUMPY = {"BYTES": np.object_, "FP32": np.float32, "INT32": np.int32, "INT64": np.int64, "UINT8": np.uint8}
+
+
+class InvalidItems(InvalidInput):
+    """Some items of one request cannot be used; the message lists each with its index."""
+
+    def __init__(self, problems: Mapping[int, InvalidInput]) -> None:
+        Exception.__init__(self, "; ".join(f"item {index}: {problem}" for index, problem in sorted(problems.items())))
+
+
+def each_item(count: int, prepare: Callable[[int], Item]) -> list[Item]:
+    """prepare(0) .. prepare(count - 1). Raises InvalidItems listing every item that raised InvalidInput."""
+    prepared: list[Item] = []
+    problems: dict[int, InvalidInput] = {}
+    for index in range(count):
+        try:
+            prepared.append(prepare(index))
+        except InvalidInput as problem:
+            problems[index] = problem
+    if problems:
+        raise InvalidItems(problems)
+    return prepared
+
+
+class ContractModel:
+    """Base of the python models: reads inputs by the contract, answers each request on its own.
+
+    A subclass sets `name` and implements `load(folder)` and `answer(inputs)`.
+    """
+
+    name: str
+
+    def initialize(self, arguments: dict[str, str]) -> None:
+        """Triton calls this once per instance, before the model is ready."""
+        self.contract: ModelContract = MODELS[self.name]
+        self.parameters = json.loads(arguments["model_config"]).get("parameters", {})
+        self.load(Path(arguments["model_repository"], arguments["model_version"]))
+
+    def load(self, folder: Path) -> None:
+        """Read what the model needs from its version folder."""
+
+    def answer(self, inputs: Mapping[str, np.ndarray | None]) -> Sequence[np.ndarray]:
+        """Outputs of one request, in the contract's order. inputs: by name, batch first; None = left out."""
+        raise NotImplementedError
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Triton calls this with every request that waits; each gets its own answer or its own error."""
+        return [self._respond(request) for request in requests]
+
+    def _respond(self, request: Any) -> Any:
+        try:
+            outputs = self.answer({tensor.name: _read(request, tensor.name) for tensor in self.contract.inputs})
+            return pb_utils.InferenceResponse(
+                output_tensors=[
+                    pb_utils.Tensor(tensor.name, np.ascontiguousarray(values, dtype=_NUMPY[tensor.datatype]))
+                    for tensor, values in zip(self.contract.outputs, outputs, strict=True)
+                ]
+            )
+        except InvalidInput as problem:
+            return pb_utils.InferenceResponse(
+                error=pb_utils.TritonError(str(problem), pb_utils.TritonError.INVALID_ARG)
+            )
+        except Exception as error:  # anything else is our fault: told to this caller and the log, not to its neighbours
+            traceback.print_exc(file=sys.stderr)
+            message = f"{self.name} failed: {type(error).__name__}: {error}"
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INTERNAL))
+
+
+def _read(request: Any, name: str) -> np.ndarray | None:
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.as_numpy()
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The model's configuration that the repository builder put beside model.py."""
+    return ModelConfig.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
