@@ -1,0 +1,1 @@
+"""How good is a model: retrieval ranks and metrics, and the starter's figures."""

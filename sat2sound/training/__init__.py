@@ -1,0 +1,1 @@
+"""Training: the published losses, and the starter model's recipe."""
