@@ -1,14 +1,18 @@
-"""Triton's HTTP API as far as the launcher needs it: health, the repository's state, and unloading for a drain."""
+"""The few administrative calls that the launcher makes to a running Triton server, over HTTP."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
-# Restricts loading and unloading to whoever knows the value, i.e. the launcher that started this server.
+from sat2sound.serving.errors import ServingError
+
 CONTROL_HEADER = "sat2sound-control"
+# What only the launcher may do: clients have no business (un)loading models, mapping memory or switching traces.
+RESTRICTED = "model-repository,shared-memory,trace,logging"
 
 
 @dataclass(frozen=True)
@@ -20,48 +24,83 @@ class ModelState:
     reason: str
 
 
-class ControlClient:
-    """Calls to one server. Every method raises OSError or http.client.HTTPException when it does not answer."""
+class Control:
+    """Calls to the server on host:port. Its key is the secret that `restriction_arguments` tells the server.
 
-    def __init__(self, host: str, port: int, secret: str) -> None:
-        self._address = (host, port)
-        self._secret = secret
+    Methods raise OSError when the server does not answer, ServingError when it refuses; is_live and is_ready are False.
+    """
 
-    def _call(self, method: str, path: str, body: Any = None, timeout: float = 5.0) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(*self._address, timeout=timeout)
-        try:
-            payload = None if body is None else json.dumps(body)
-            connection.request(method, path, payload, {CONTROL_HEADER: self._secret})
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        self._key = secrets.token_urlsafe(18)
 
-    def alive(self) -> bool:
-        """Whether the server answers at all."""
-        try:
-            return self._call("GET", "/v2/health/live")[0] == 200
-        except (OSError, http.client.HTTPException):
-            return False
+    def restriction_arguments(self) -> list[str]:
+        """Server arguments that reserve the administrative calls for the holder of this object's key.
 
-    def ready(self) -> bool:
-        """Whether the server and all its models are ready."""
-        try:
-            return self._call("GET", "/v2/health/ready")[0] == 200
-        except (OSError, http.client.HTTPException):
-            return False
+        The key is visible to other users of the same machine in the process list: it keeps network clients out.
+        """
+        rule = f"{RESTRICTED}:{CONTROL_HEADER}={self._key}"
+        return [f"--http-restricted-api={rule}", f"--grpc-restricted-protocol={rule}"]
+
+    def is_live(self) -> bool:
+        """Whether the server answers at all (it does once every model was tried)."""
+        return self._succeeds("/v2/health/live")
+
+    def is_ready(self) -> bool:
+        """Whether the server calls itself ready."""
+        return self._succeeds("/v2/health/ready")
 
     def version(self) -> str:
         """The server's version, e.g. "2.51.0"."""
-        return str(json.loads(self._call("GET", "/v2")[1])["version"])
+        return str(json.loads(self._call("GET", "/v2"))["version"])
 
     def models(self) -> list[ModelState]:
-        """State of every model in the repository."""
-        rows = json.loads(self._call("POST", "/v2/repository/index", {})[1])
-        return [ModelState(row["name"], row.get("state", ""), row.get("reason", "")) for row in rows]
+        """Every model in the repository with its state."""
+        entries = json.loads(self._call("POST", "/v2/repository/index", {}))
+        return [ModelState(entry["name"], entry.get("state", ""), entry.get("reason", "")) for entry in entries]
 
-    def unload(self, model: str, timeout: float) -> None:
-        """Accept no new request for this model; those in flight go on. Returns when none is left, or raises."""
-        status, answer = self._call("POST", f"/v2/repository/models/{model}/unload", {}, timeout)
+    def is_ensemble(self, model: str) -> bool:
+        """Whether a loaded model is an ensemble."""
+        return bool(json.loads(self._call("GET", f"/v2/models/{model}/config")).get("platform") == "ensemble")
+
+    def unload(self, model: str) -> None:
+        """Take a model out of service: new requests are refused at once, running ones finish (state UNLOADING)."""
+        self._call("POST", f"/v2/repository/models/{model}/unload", {})
+
+    def become_unready(self) -> None:
+        """Turn readiness (HTTP and gRPC) off while requests are still served.
+
+        There is no call for that. But the server is ready only if every model that it was told to load is, so it is
+        told to load one that cannot be.
+        """
+        config: dict[str, Any] = {"backend": "draining", "max_batch_size": 0}
+        for direction in ("input", "output"):
+            config[direction] = [{"name": direction.upper(), "data_type": "TYPE_FP32", "dims": [1]}]
+        body = {"parameters": {"config": json.dumps(config), "file:1/draining": ""}}
+        status, answer = self._request("POST", "/v2/repository/models/draining/load", body)
+        if status == 200 or self.is_ready():
+            raise ServingError(f"the server stays ready although it was asked to drain ({status} {answer[:300]})")
+
+    def _succeeds(self, path: str) -> bool:
+        try:
+            return self._request("GET", path)[0] == 200
+        except OSError:
+            return False
+
+    def _call(self, method: str, path: str, body: Any = None) -> str:
+        status, answer = self._request(method, path, body)
         if status != 200:
-            raise OSError(f"Triton does not unload {model}: {answer[:200]!r}")
+            raise ServingError(f"{method} {path} was answered {status}: {answer[:500]}")
+        return answer
+
+    def _request(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
+        try:
+            payload = None if body is None else json.dumps(body)
+            connection.request(method, path, payload, {CONTROL_HEADER: self._key})
+            response = connection.getresponse()
+            return response.status, response.read().decode("utf-8", "replace")
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"{self.host}:{self.port} does not answer as a Triton server: {error!r}") from error
+        finally:
+            connection.close()
