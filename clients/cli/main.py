@@ -1,0 +1,32 @@
+"""The `sat2sound` command and its subcommands."""
+
+from __future__ import annotations
+
+import typer
+
+from sat2sound.clients.cli import ask, local
+from sat2sound.clients.cli.exit_codes import MEANINGS
+
+_EXIT_CODES = "\n\n".join(["Exit codes:", *(f"{code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())])
+
+app = typer.Typer(
+    name="sat2sound",
+    help="What does this place sound like? Satellite images, sounds and texts in one embedding space.",
+    epilog=_EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(local.demo)
+app.command()(ask.listen)
+app.command()(ask.score)
+app.command()(local.serve)
+app.command()(local.export)
+app.command()(local.version)
+
+
+def main() -> None:
+    """Entry point."""
+    app()

@@ -1,0 +1,101 @@
+"""Which server a command talks to: one that was named, one that runs here, or one started for the occasion."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sat2sound.clients.connection import Connection, Deadline
+from sat2sound.clients.description import ModelDescription, default_description, describe_repository
+from sat2sound.clients.errors import ClientError
+
+SERVER_VARIABLE = "SAT2SOUND_SERVER"
+REPOSITORY_VARIABLE = "SAT2SOUND_REPOSITORY"
+LOCAL_SERVER = "localhost:8001"
+START_SECONDS = 180.0
+_PROBE_SECONDS = 2.0
+_SOURCE_TREE = Path(__file__).resolve().parent.parent
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Server:
+    """url: gRPC address. embedded: started by this process. model: what it serves; None if it cannot be known."""
+
+    url: str
+    embedded: bool
+    model: ModelDescription | None
+
+    @property
+    def expects(self) -> ModelDescription:
+        """The model, or the starter where it is not known: decides at which scale images are cut."""
+        return self.model or default_description()
+
+
+def default_repository(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where a built repository is kept: env SAT2SOUND_REPOSITORY, else build/repository of the source tree."""
+    if environ.get(REPOSITORY_VARIABLE):
+        return Path(environ[REPOSITORY_VARIABLE])
+    tree = _SOURCE_TREE if (_SOURCE_TREE / "pyproject.toml").is_file() else Path.cwd()
+    return tree / "build" / "repository"
+
+
+def ready_repository(repository: Path | None, progress: Progress) -> Path:
+    """A built repository: the one that was named, as it is, else the default one, brought up to date.
+
+    Raises ConfigurationError if the named one is none: it is never overwritten.
+    """
+    if repository is not None:
+        describe_repository(repository)
+        return repository
+    progress("checking the model repository")
+    from sat2sound.export.build import ensure_repository
+
+    return ensure_repository(default_repository(), progress=progress)
+
+
+@contextmanager
+def embedded_server(repository: Path, progress: Progress) -> Iterator[Server]:
+    """A server of this process on free ports of the loopback, stopped at the end. Raises ServingError."""
+    from sat2sound.serving.launcher import TritonServer
+
+    server = TritonServer(repository)
+    try:
+        server.start(START_SECONDS, progress=progress)
+        yield Server(server.grpc_url, embedded=True, model=describe_repository(repository))
+    finally:
+        progress("stopping the server")
+        server.stop()
+
+
+@contextmanager
+def chosen_server(named: str | None, progress: Progress, environ: Mapping[str, str] = os.environ) -> Iterator[Server]:
+    """The server for one command.
+
+    named: host:port from the command line, else env SAT2SOUND_SERVER: used, or the command fails. With neither, a
+    server of ours at localhost:8001 is used, and if there is none, one is started and stopped afterwards.
+    """
+    url = named or environ.get(SERVER_VARIABLE)
+    if url:
+        yield Server(url, embedded=False, model=None)
+    elif _serves_us(LOCAL_SERVER):
+        progress(f"using the server at {LOCAL_SERVER}")
+        yield Server(LOCAL_SERVER, embedded=False, model=None)
+    else:
+        progress(f"no server at {LOCAL_SERVER}: starting one for this command (`sat2sound serve` keeps one running)")
+        with embedded_server(ready_repository(None, progress), progress) as server:
+            yield server
+
+
+def _serves_us(url: str) -> bool:
+    connection = Connection(url)
+    try:
+        return connection.is_ready("retrieve_sounds", Deadline(_PROBE_SECONDS))
+    except ClientError:
+        return False
+    finally:
+        connection.close()
