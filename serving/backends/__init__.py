@@ -1,0 +1,1 @@
+"""Triton backends of our own: one folder per backend name."""
