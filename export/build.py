@@ -17,14 +17,13 @@ import transformers
 from sat2sound.checkpoints import locate
 from sat2sound.export.graphs import graphs
 from sat2sound.export.onnx_graph import ExportedGraph, export_graph
-from sat2sound.export.profiles import PROFILES
+from sat2sound.export.profiles import MAX_K, PROFILES
 from sat2sound.export.repository import MANIFEST, build_repository, file_digests, read_manifest
 from sat2sound.gallery import CAPTIONS, Gallery, GalleryEntry, make_gallery, read_captions, write_gallery
 from sat2sound.models import Sat2Sound
 from sat2sound.models.text_encoder import tokenizer_file
 from sat2sound.preprocessing import Limits, TextTokenizer
 
-MAX_K = 100
 _BATCH = 32
 Progress = Callable[[str], None]
 

@@ -35,6 +35,7 @@ def _threads(count: int) -> dict[str, str]:
     return {"intra_op_thread_count": str(count), "session.intra_op.allow_spinning": "0"}
 
 
+MAX_K = 100  # rows that `similarity` returns, and so the largest TOP_K; fewer if the gallery has fewer
 MAX_BATCH = 16
 
 CPU = Profile(

@@ -1,25 +1,21 @@
-"""Assemble a model repository: configurations, graphs, python models, tokenizer, gallery, and a manifest of it all.
-
-It is built in a folder beside its destination and moved into place, so that a build that is killed leaves the old
-repository as it was.
-"""
+"""Assemble a model repository: configurations, graphs, python models, tokenizer, gallery, and a manifest of it all."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import sat2sound
-from sat2sound.configs import ModelConfig
-from sat2sound.contract import MODELS, Dimensions, ModelContract
+from sat2sound.configs import ModelConfig, load_config
+from sat2sound.contract import MODELS
 from sat2sound.errors import ConfigurationError
-from sat2sound.export.profiles import Profile
-from sat2sound.export.triton_config import model_config, render
+from sat2sound.export.folders import replacing
+from sat2sound.export.profiles import MAX_K, PROFILES, Profile
+from sat2sound.export.triton_config import configurations
 
 SOURCES = Path(__file__).resolve().parent.parent / "model_repository"
 MANIFEST = "manifest.json"
@@ -37,50 +33,48 @@ def build_repository(
     max_k: int,
     facts: Mapping[str, Any],
 ) -> Path:
-    """Write a complete repository to `destination`, replacing what is there at the last moment.
+    """Write a complete repository, then put it in the place of `destination` in one step.
 
-    graphs: folder with <model>.onnx per graph. gallery: Parquet with embeddings. max_k: rows that the similarity graph
-    returns. facts: what the manifest shall say besides files and versions. Returns the destination. Raises
-    ConfigurationError if a graph is missing.
+    graphs: folder with <model>.onnx per graph, and its external data beside it if it has any. gallery: Parquet with
+    embeddings. max_k: rows that the similarity graph returns. facts: what the manifest shall say besides files and
+    versions. Returns the destination. Raises ConfigurationError if a graph is missing, or if the destination holds
+    something else than a repository; then, and when the build is killed, the destination stays as it was.
     """
+    destination = destination.resolve()
     missing = [
         name for name, model in MODELS.items() if model.kind == "onnx" and not (graphs / f"{name}.onnx").is_file()
     ]
     if missing:
         raise ConfigurationError(f"{graphs} lacks the graphs {', '.join(missing)}")
-    partial = destination.with_name(f".{destination.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        dimensions = config.dimensions(max_k)
+    if destination.exists() and any(destination.iterdir()) and read_manifest(destination) is None:
+        raise ConfigurationError(f"{destination} is not empty and not a model repository; choose another folder")
+    with replacing(destination) as folder:
+        write_configurations(folder, config, profile, max_k)
         for model in MODELS.values():
-            _write_model(partial / model.name, model, dimensions, profile)
-        files = {"sat2sound.json": config.to_json().encode(), "tokenizer.json": tokenizer.read_bytes()}
-        files["gallery.parquet"] = gallery.read_bytes()
-        for model, names in {
-            "satellite_preprocess": ["sat2sound.json"],
-            "text_preprocess": ["sat2sound.json", "tokenizer.json"],
-            "gallery": ["gallery.parquet"],
-        }.items():
-            for name in names:
-                (partial / model / VERSION / name).write_bytes(files[name])
+            version = folder / model.name / VERSION
+            version.mkdir()
+            if model.kind == "python":
+                shutil.copyfile(SOURCES / model.name / VERSION / "model.py", version / "model.py")
+            if model.kind == "ensemble":  # Triton wants a version folder, git and many copiers want a file in it
+                (version / ".keep").touch()
+        for model_name in ("satellite_preprocess", "text_preprocess"):
+            (folder / model_name / VERSION / "sat2sound.json").write_text(config.to_json(), encoding="utf-8")
+        shutil.copyfile(tokenizer, folder / "text_preprocess" / VERSION / "tokenizer.json")
+        shutil.copyfile(gallery, folder / "gallery" / VERSION / "gallery.parquet")
         for file in sorted(graphs.glob("*.onnx*")):
-            name, _, rest = file.name.partition(".onnx")
-            shutil.copyfile(file, partial / name / VERSION / f"model.onnx{rest}")
-        write_manifest(partial, {"max_k": max_k, "profile": profile.name, "model": config.name, **facts})
-        replace_folder(partial, destination)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            # model.onnx; a graph names its external data by file name, so that keeps its own
+            name = file.name.partition(".onnx")[0]
+            placed = "model.onnx" if file.suffix == ".onnx" else file.name
+            shutil.copyfile(file, folder / name / VERSION / placed)
+        write_manifest(folder, {"max_k": max_k, "profile": profile.name, "model": config.name, **facts})
     return destination
 
 
-def _write_model(folder: Path, model: ModelContract, dimensions: Dimensions, profile: Profile) -> None:
-    version = folder / VERSION
-    version.mkdir(parents=True)
-    (folder / "config.pbtxt").write_text(render(model_config(model, dimensions, profile)), encoding="utf-8")
-    if model.kind == "python":
-        shutil.copyfile(SOURCES / model.name / VERSION / "model.py", version / "model.py")
-    if model.kind == "ensemble":  # Triton wants a version folder, git and many copiers want a file in it
-        (version / ".keep").touch()
+def write_configurations(folder: Path, config: ModelConfig, profile: Profile, max_k: int) -> None:
+    """Write <model>/config.pbtxt for every model of the contract."""
+    for name, text in configurations(config.dimensions(max_k), profile).items():
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "config.pbtxt").write_text(text, encoding="utf-8")
 
 
 def file_digests(folder: Path) -> dict[str, str]:
@@ -108,16 +102,10 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest if isinstance(manifest, dict) else None
 
 
-def replace_folder(new: Path, destination: Path) -> None:
-    """Put `new` in the place of `destination`; what was there is removed only after the new one stands."""
-    old = destination.with_name(f".{destination.name}.{os.getpid()}.old")
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    if destination.exists():
-        destination.rename(old)
-    try:
-        new.rename(destination)
-    except OSError:
-        if old.exists():
-            old.rename(destination)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+def main() -> None:
+    """Bring the checked-in configurations up to date: the starter on the cpu profile."""
+    write_configurations(SOURCES, load_config("starter"), PROFILES["cpu"], MAX_K)
+
+
+if __name__ == "__main__":
+    main()

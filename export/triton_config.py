@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from google.protobuf import text_format
+from google.protobuf import text_format  # type: ignore[import-untyped]
 from tritonclient.grpc import model_config_pb2
 
 from sat2sound.contract import MODELS as CONTRACT
@@ -17,7 +17,10 @@ _DATA_TYPES = {
     "UINT8": "TYPE_UINT8",
 }
 _BACKENDS = {"onnx": "onnxruntime", "python": "python"}
-_HEADER = "# Generated from sat2sound/contract.py by `sat2sound export`; a test fails if it is edited by hand.\n"
+_HEADER = """\
+# Generated from sat2sound/contract.py and export/profiles.py; after a change there, run
+#   .venv/bin/python -m sat2sound.export.repository
+"""
 
 
 def model_config(model: ModelContract, dimensions: Dimensions, profile: Profile) -> model_config_pb2.ModelConfig:
@@ -33,6 +36,11 @@ def model_config(model: ModelContract, dimensions: Dimensions, profile: Profile)
     else:
         _composing(config, model, profile.models[model.name], profile)
     return config
+
+
+def configurations(dimensions: Dimensions, profile: Profile) -> dict[str, str]:
+    """Model name -> text of its config.pbtxt, for every model of the contract."""
+    return {name: render(model_config(model, dimensions, profile)) for name, model in CONTRACT.items()}
 
 
 def render(config: model_config_pb2.ModelConfig) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -15,34 +15,14 @@ import triton_python_backend_utils as pb_utils
 from sat2sound.configs import ModelConfig
 from sat2sound.contract import MODELS, ModelContract
 from sat2sound.errors import InvalidInput
+from sat2sound.serving.python_models.items import fit
+from sat2sound.serving.stub_check import require_working_tensors
 
 CONFIG_FILE = "sat2sound.json"
 TOKENIZER_FILE = "tokenizer.json"
 GALLERY_FILE = "gallery.parquet"
 
-Item = TypeVar("Item")
 _NUMPY = {"BYTES": np.object_, "FP32": np.float32, "INT32": np.int32, "INT64": np.int64, "UINT8": np.uint8}
-
-
-class InvalidItems(InvalidInput):
-    """Some items of one request cannot be used; the message lists each with its index."""
-
-    def __init__(self, problems: Mapping[int, InvalidInput]) -> None:
-        Exception.__init__(self, "; ".join(f"item {index}: {problem}" for index, problem in sorted(problems.items())))
-
-
-def each_item(count: int, prepare: Callable[[int], Item]) -> list[Item]:
-    """prepare(0) .. prepare(count - 1). Raises InvalidItems listing every item that raised InvalidInput."""
-    prepared: list[Item] = []
-    problems: dict[int, InvalidInput] = {}
-    for index in range(count):
-        try:
-            prepared.append(prepare(index))
-        except InvalidInput as problem:
-            problems[index] = problem
-    if problems:
-        raise InvalidItems(problems)
-    return prepared
 
 
 class ContractModel:
@@ -55,6 +35,7 @@ class ContractModel:
 
     def initialize(self, arguments: dict[str, str]) -> None:
         """Triton calls this once per instance, before the model is ready."""
+        require_working_tensors(pb_utils)
         self.contract: ModelContract = MODELS[self.name]
         self.parameters = json.loads(arguments["model_config"]).get("parameters", {})
         self.load(Path(arguments["model_repository"], arguments["model_version"]))
@@ -81,12 +62,12 @@ class ContractModel:
             )
         except InvalidInput as problem:
             return pb_utils.InferenceResponse(
-                error=pb_utils.TritonError(str(problem), pb_utils.TritonError.INVALID_ARG)
+                error=pb_utils.TritonError(fit(str(problem)), pb_utils.TritonError.INVALID_ARG)
             )
         except Exception as error:  # anything else is our fault: told to this caller and the log, not to its neighbours
             traceback.print_exc(file=sys.stderr)
             message = f"{self.name} failed: {type(error).__name__}: {error}"
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INTERNAL))
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(fit(message), pb_utils.TritonError.INTERNAL))
 
 
 def _read(request: Any, name: str) -> np.ndarray | None:

@@ -1,7 +1,8 @@
 """AUDIO -> LOG_MEL."""
 
 from sat2sound.preprocessing import Limits, prepare_audio
-from sat2sound.serving.python_models.answers import ContractModel, each_item
+from sat2sound.serving.python_models.answers import ContractModel
+from sat2sound.serving.python_models.items import each_item
 
 
 class TritonPythonModel(ContractModel):

@@ -1,7 +1,8 @@
 """IMAGE and what is known about it -> PIXELS and CONDITIONS."""
 
 from sat2sound.preprocessing import Limits, SatelliteRequest, decode_text, prepare_satellite
-from sat2sound.serving.python_models.answers import ContractModel, each_item, read_config
+from sat2sound.serving.python_models.answers import ContractModel, read_config
+from sat2sound.serving.python_models.items import each_item
 
 
 class TritonPythonModel(ContractModel):

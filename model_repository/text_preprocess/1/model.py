@@ -1,7 +1,8 @@
 """TEXT -> INPUT_IDS and ATTENTION_MASK."""
 
 from sat2sound.preprocessing import Limits, TextTokenizer, check_text, decode_text
-from sat2sound.serving.python_models.answers import TOKENIZER_FILE, ContractModel, each_item, read_config
+from sat2sound.serving.python_models.answers import TOKENIZER_FILE, ContractModel, read_config
+from sat2sound.serving.python_models.items import each_item
 
 
 class TritonPythonModel(ContractModel):
