@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tritonclient import grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from sat2sound.clients.errors import DeadlineExceeded
+from sat2sound.clients.errors import DeadlineExceeded, RequestCancelled
 from sat2sound.clients.statuses import client_error
 from sat2sound.contract import MODELS
 from sat2sound.errors import InvalidInput
@@ -82,9 +82,11 @@ class Connection:
             options.append(("grpc.enable_http_proxy", 0))  # a proxy set in the environment cannot reach our loopback
         self._client = triton.InferenceServerClient(url, channel_args=options)
         self._batch_sizes: dict[str, int] = {}
+        self._closed = False
 
     def close(self) -> None:
         """End the connection; calls after it fail."""
+        self._closed = True
         self._client.close()
 
     def infer(self, model: str, inputs: Mapping[str, npt.NDArray[Any]], deadline: Deadline) -> Arrays:
@@ -135,6 +137,8 @@ class Connection:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
+        if self._closed:
+            raise RequestCancelled(f"the connection to {self.url} is closed", fix="open a new client")
         try:
             yield
         except InferenceServerException as error:

@@ -16,7 +16,7 @@ from PIL import Image
 from sat2sound.errors import InvalidInput
 
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-COARSER_IS_FAR = 2.0  # from this ratio on a raster lacks detail that the model was trained on
+COARSER_IS_FAR = 2.5  # from this ratio on a raster lacks detail that the model was trained on
 PERCENTILES = (2.0, 98.0)
 
 
@@ -93,8 +93,11 @@ def _crop(
     local = f"+proj=aeqd +lat_0={north!r} +lon_0={east!r} +datum=WGS84 +units=m"
     half = side * metres_per_pixel / 2
     own = _native_metres_per_pixel(raster, local)
+    has_mask = raster.nodata is not None or "alpha" in [kind.name for kind in raster.colorinterp]
     view = {"crs": local, "transform": Affine(metres_per_pixel, 0, -half, 0, -metres_per_pixel, half)}
-    with WarpedVRT(raster, width=side, height=side, resampling=Resampling.cubic, **view) as warped:
+    with WarpedVRT(
+        raster, width=side, height=side, resampling=Resampling.cubic, add_alpha=not has_mask, **view
+    ) as warped:
         bands = warped.read(_colour_bands(raster))
         valid = warped.dataset_mask() > 0
     share = float(valid.mean())

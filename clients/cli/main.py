@@ -7,7 +7,7 @@ import typer
 from sat2sound.clients.cli import ask, local
 from sat2sound.clients.cli.exit_codes import MEANINGS
 
-_EXIT_CODES = "\n\n".join(["Exit codes:", *(f"{code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())])
+_EXIT_CODES = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items()) + "."
 
 app = typer.Typer(
     name="sat2sound",
