@@ -235,7 +235,8 @@ class TritonServer:
         if self._child is None:
             return True
         drained = drain and self.drain(timeout, notice=notice, cancelled=cancelled)
-        status = self._end(self._child, signal.SIGTERM, self._exit_seconds + 5.0)
+        at_once = cancelled()
+        status = self._end(self._child, signal.SIGKILL if at_once else signal.SIGTERM, self._exit_seconds + 5.0)
         if self._temporary_log:
             self.log.unlink(missing_ok=True)
         return drained and status == 0

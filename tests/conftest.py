@@ -1,0 +1,54 @@
+"""Fixtures that are expensive: each is made at most once per run, and only if a test asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from shared_data import ROOT
+from tiny_repository import build_tiny_repository
+
+from sat2sound.serving.environment import ServingEnvironment, find_environment
+from sat2sound.serving.errors import UnusableEnvironment
+from sat2sound.serving.launcher import TritonServer
+
+
+@pytest.fixture(scope="session")
+def triton_environment() -> ServingEnvironment:
+    """The server's Python environment."""
+    try:
+        return find_environment()
+    except UnusableEnvironment as problem:
+        pytest.skip(str(problem))
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The starter's model repository, exported if it is not up to date."""
+    from sat2sound.checkpoints import STARTER
+    from sat2sound.export.build import ensure_repository
+
+    if not STARTER.exists():
+        pytest.skip(f"the starter's weights are absent: {STARTER}")
+    return ensure_repository(ROOT / "build" / "tests" / "repository")
+
+
+@pytest.fixture(scope="session")
+def server(triton_environment: ServingEnvironment, repository: Path) -> Iterator[TritonServer]:
+    """The starter on a real server."""
+    with TritonServer(repository, environment=triton_environment) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete repository with tiny graphs; tests copy it before they change it."""
+    return build_tiny_repository(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_server(triton_environment: ServingEnvironment, tiny_repository: Path) -> Iterator[TritonServer]:
+    """The tiny graphs on a real server."""
+    with TritonServer(tiny_repository, environment=triton_environment) as running:
+        yield running
