@@ -15,7 +15,7 @@ from sat2sound.clients.report import Report, render_page
 from sat2sound.clients.scene import ImageMetadata, Scene, sample, scene_of_file, scene_of_place
 from sat2sound.clients.servers import Progress, embedded_server, ready_repository
 from sat2sound.clients.stages import measure
-from sat2sound.clients.tiles import tile_url_template
+from sat2sound.clients.tiles import NAIP
 from sat2sound.satellite_types import SatelliteType
 
 JSON_FILE, PAGE_FILE = "report.json", "report.html"
@@ -39,7 +39,7 @@ def run_demo(
     """
     metadata.check()
     expected = describe_repository(repository) if repository else default_description()
-    scene = _scene(image, metadata, tile_template or tile_url_template(), expected.satellite, progress)
+    scene = _scene(image, metadata, tile_template or NAIP, expected.satellite, progress)
     out.mkdir(parents=True, exist_ok=True)
     with (
         embedded_server(ready_repository(repository, progress), progress) as server,

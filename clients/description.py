@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class ModelDescription:
         """The image source that the model was trained on."""
         return self.config.satellite_type
 
-    def ignored(self, options: dict[str, object]) -> list[str]:
+    def ignored(self, options: Mapping[str, object]) -> list[str]:
         """Names of the given metadata (not None) that this model was not trained on and therefore masks."""
         parts = self.config.metadata.parts if self.config.metadata else ()
         return [name for name, part in _METADATA.items() if options.get(name) is not None and part not in parts]

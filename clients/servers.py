@@ -12,7 +12,6 @@ from sat2sound.clients.connection import Connection, Deadline
 from sat2sound.clients.description import ModelDescription, default_description, describe_repository
 from sat2sound.clients.errors import ClientError
 
-SERVER_VARIABLE = "SAT2SOUND_SERVER"
 REPOSITORY_VARIABLE = "SAT2SOUND_REPOSITORY"
 LOCAL_SERVER = "localhost:8001"
 START_SECONDS = 180.0
@@ -36,22 +35,20 @@ class Server:
         return self.model or default_description()
 
 
-def default_repository(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where a built repository is kept: env SAT2SOUND_REPOSITORY, else build/repository of the source tree."""
-    if environ.get(REPOSITORY_VARIABLE):
-        return Path(environ[REPOSITORY_VARIABLE])
+def default_repository() -> Path:
+    """Where the starter's repository is built: build/repository of the source tree (else of the working directory)."""
     tree = _SOURCE_TREE if (_SOURCE_TREE / "pyproject.toml").is_file() else Path.cwd()
     return tree / "build" / "repository"
 
 
-def ready_repository(repository: Path | None, progress: Progress) -> Path:
+def ready_repository(named: Path | None, progress: Progress) -> Path:
     """A built repository: the one that was named, as it is, else the default one, brought up to date.
 
     Raises ConfigurationError if the named one is none: it is never overwritten.
     """
-    if repository is not None:
-        describe_repository(repository)
-        return repository
+    if named is not None:
+        describe_repository(named)
+        return named
     progress("checking the model repository")
     from sat2sound.export.build import ensure_repository
 
@@ -76,18 +73,19 @@ def embedded_server(repository: Path, progress: Progress) -> Iterator[Server]:
 def chosen_server(named: str | None, progress: Progress, environ: Mapping[str, str] = os.environ) -> Iterator[Server]:
     """The server for one command.
 
-    named: host:port from the command line, else env SAT2SOUND_SERVER: used, or the command fails. With neither, a
-    server of ours at localhost:8001 is used, and if there is none, one is started and stopped afterwards.
+    named: host:port that the person gave (option or SAT2SOUND_SERVER): used, or the command fails. Otherwise a server
+    of ours at localhost:8001, and if there is none, one is started (on the repository of SAT2SOUND_REPOSITORY, else on
+    the default one) and stopped afterwards.
     """
-    url = named or environ.get(SERVER_VARIABLE)
-    if url:
-        yield Server(url, embedded=False, model=None)
+    if named:
+        yield Server(named, embedded=False, model=None)
     elif _serves_us(LOCAL_SERVER):
         progress(f"using the server at {LOCAL_SERVER}")
         yield Server(LOCAL_SERVER, embedded=False, model=None)
     else:
         progress(f"no server at {LOCAL_SERVER}: starting one for this command (`sat2sound serve` keeps one running)")
-        with embedded_server(ready_repository(None, progress), progress) as server:
+        repository = environ.get(REPOSITORY_VARIABLE)
+        with embedded_server(ready_repository(Path(repository) if repository else None, progress), progress) as server:
             yield server
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from dataclasses import dataclass
 from string import Formatter
@@ -20,13 +19,12 @@ NAIP = (
     "?bbox={west:.7f},{south:.7f},{east:.7f},{north:.7f}&bboxSR=4326&imageSR=4326&size={width},{height}"
     "&adjustAspectRatio=false&bandIds=0,1,2&pixelType=U8&format=png&f=image"
 )
-TEMPLATE_VARIABLE = "SAT2SOUND_TILE_URL"
 FIELDS = ("latitude", "longitude", "west", "south", "east", "north", "width", "height")
 MAX_TILE_BYTES = 16 * 1024 * 1024
 TIMEOUT_SECONDS = 20.0
 METRES_PER_DEGREE = 111_320.0  # of latitude; within 0.6 % anywhere, far below a model's sensitivity
 _CHUNK = 64 * 1024
-_INSTEAD = "give an image file instead, or another service with --tile-url"
+_INSTEAD = "give an image file instead, or another service with --tile-url, or no coordinates for the bundled scene"
 
 
 class TileError(Sat2SoundError):
@@ -44,11 +42,6 @@ class Tile:
     data: bytes
     service: str
     url: str
-
-
-def tile_url_template() -> str:
-    """The template of env SAT2SOUND_TILE_URL, else USGS NAIP."""
-    return os.environ.get(TEMPLATE_VARIABLE) or NAIP
 
 
 def tile_url(template: str, latitude: float, longitude: float, *, metres: float, pixels: int) -> str:
@@ -117,7 +110,9 @@ def fetch_tile(url: str, *, timeout: float = TIMEOUT_SECONDS, max_bytes: int = M
     except URLError as error:
         if isinstance(error.reason, TimeoutError):
             raise TileError(service, f"no complete answer within {timeout:g} seconds") from None
-        raise TileError(service, f"it cannot be reached ({error.reason}); is there a network?") from None
+        raise TileError(
+            service, f"it cannot be reached ({error.reason})", fix=f"check the network, or {_INSTEAD}"
+        ) from None
     except (OSError, ValueError) as error:  # ValueError: http.client's malformed answers
         raise TileError(service, f"the connection failed ({error or type(error).__name__})") from None
     if not kind.startswith("image/"):

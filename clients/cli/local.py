@@ -28,8 +28,9 @@ def demo(
     tile_url: Annotated[
         str | None,
         typer.Option(
+            envvar="SAT2SOUND_TILE_URL",
             help="Image service for coordinates without --image: http(s) address with {west} {south} {east} {north} "
-            "{latitude} {longitude} {width} {height}. Default: $SAT2SOUND_TILE_URL or USGS NAIP (United States).",
+            "{latitude} {longitude} {width} {height}. Default: USGS NAIP (United States).",
             show_default=False,
         ),
     ] = None,
@@ -109,9 +110,7 @@ def serve(
 
 @readable_errors
 def export(
-    destination: Annotated[
-        Path | None, typer.Option(help="Default: $SAT2SOUND_REPOSITORY or build/repository.", show_default=False)
-    ] = None,
+    destination: Annotated[Path | None, typer.Option(help="Default: build/repository.", show_default=False)] = None,
     model: Annotated[str, typer.Option(help='"starter", a checkpoint file or a hub name.')] = "starter",
 ) -> None:
     """Build a model repository, doing only what is not up to date.

@@ -36,8 +36,10 @@ Address = Annotated[
     typer.Option(
         "--server",
         metavar="HOST:PORT",
-        help="gRPC address. Default: $SAT2SOUND_SERVER, else localhost:8001 if a server of ours answers there, else "
-        "one is started for this command.",
+        envvar="SAT2SOUND_SERVER",
+        help="gRPC address. Default: localhost:8001 if a server of ours answers there, else one is started for this "
+        "command.",
+        show_default=False,
         rich_help_panel=_SERVER,
     ),
 ]
@@ -47,7 +49,8 @@ DeadlineSeconds = Annotated[
 Repository = Annotated[
     Path | None,
     typer.Option(
-        help="A built model repository. Default: $SAT2SOUND_REPOSITORY or build/repository, built if need be.",
+        envvar="SAT2SOUND_REPOSITORY",
+        help="A built model repository. Default: build/repository, built if need be.",
         rich_help_panel=_SERVER,
         show_default=False,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -140,6 +141,27 @@ def test_a_server_that_was_named_is_never_replaced(image: Path) -> None:
     failed(run("listen", image, SAT2SOUND_SERVER=address), ExitCode.UNAVAILABLE, "sat2sound serve")
 
 
+def test_ctrl_c_stops_the_embedded_server(server: Any, tmp_path: Path) -> None:
+    said = tmp_path / "stderr"
+    options = ["--repository", server.repository, "--out", tmp_path / "out"]
+    with said.open("w") as stderr:
+        process = subprocess.Popen([COMMAND, "demo", *options], stderr=stderr, stdout=stderr)
+    try:
+        deadline = time.monotonic() + 60
+        while "(5 of" not in said.read_text():  # half of the models are loaded
+            assert time.monotonic() < deadline, said.read_text()
+            time.sleep(0.02)
+        family = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(timeout=30) == ExitCode.INTERRUPTED
+    finally:
+        process.kill()
+        process.wait()
+    assert said.read_text().endswith("interrupted\n")
+    assert not (tmp_path / "out" / "report.json").exists()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in family)
+
+
 def test_a_repository_that_is_none(tmp_path: Path) -> None:
     for command in ("serve", "demo"):
         done = run(command, "--repository", tmp_path)
@@ -154,6 +176,10 @@ def test_a_tile_service_that_does_not_answer(tmp_path: Path) -> None:
     assert done.returncode == ExitCode.NO_TILE
     assert "error: no tile from 127.0.0.1" in done.stderr
     assert "give an image file instead" in done.stderr
+    # The address may come from the environment.
+    again = run("demo", "--latitude", "36.9", "--longitude=-122", "--out", tmp_path, SAT2SOUND_TILE_URL=address)
+    assert again.returncode == ExitCode.NO_TILE
+    assert "error: no tile from 127.0.0.1" in again.stderr
 
 
 @pytest.mark.parametrize(
