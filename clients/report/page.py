@@ -42,7 +42,9 @@ def render_page(report: Report) -> str:
 
 
 def _place(report: Report) -> str:
-    facts = [*report.facts, ("model", report.model.name)]
+    kind = report.model.satellite
+    trained = f"{report.model.name}, for {kind.name} images of {kind.metres_per_pixel:g} m per pixel"
+    facts = [*report.facts, ("model", trained)]
     rows = "\n".join(f"<dt>{escape(label)}</dt><dd>{escape(value)}</dd>" for label, value in facts)
     notes = "\n".join(f"<li>{escape(note)}</li>" for note in report.notes)
     return f"""<section class="place">
