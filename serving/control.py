@@ -50,6 +50,14 @@ class Control:
         """Whether the server calls itself ready."""
         return self._succeeds("/v2/health/ready")
 
+    def serves_metrics(self, port: int) -> bool:
+        """Whether the server's metrics are at this port. It opens last, after the others are in use."""
+        try:
+            status, text = self._request("GET", "/metrics", port=port)
+        except OSError:
+            return False
+        return status == 200 and "nv_inference_request_success" in text
+
     def version(self) -> str:
         """The server's version, e.g. "2.51.0"."""
         return str(json.loads(self._call("GET", "/v2"))["version"])
@@ -93,14 +101,15 @@ class Control:
             raise ServingError(f"{method} {path} was answered {status}: {answer[:500]}")
         return answer
 
-    def _request(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
+    def _request(self, method: str, path: str, body: Any = None, port: int | None = None) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(self.host, port or self.port, timeout=30)
         try:
             payload = None if body is None else json.dumps(body)
             connection.request(method, path, payload, {CONTROL_HEADER: self._key})
             response = connection.getresponse()
             return response.status, response.read().decode("utf-8", "replace")
         except http.client.HTTPException as error:
-            raise ConnectionError(f"{self.host}:{self.port} does not answer as a Triton server: {error!r}") from error
+            at = f"{connection.host}:{connection.port}"
+            raise ConnectionError(f"{at} does not answer as a Triton server: {error!r}") from error
         finally:
             connection.close()

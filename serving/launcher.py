@@ -185,7 +185,7 @@ class TritonServer:
     ) -> None:
         started = time.monotonic()
         reported = 0
-        while not self.control.is_live():
+        while not (self.control.is_live() and self.control.serves_metrics(self.metrics_port)):
             loaded = loaded_models(self._read_log())
             for place, name in enumerate(loaded[reported:], reported + 1):
                 progress(f"loaded {name} ({place} of {len(expected)})")

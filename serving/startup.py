@@ -9,7 +9,7 @@ from pathlib import Path
 from sat2sound.serving.control import ModelState
 
 _LOADED = re.compile(r"\"successfully loaded '([^']+)'\"")
-_ERROR_LINE = re.compile(r"^(?:error: .*|E\d{4} [\d:.]+ \d+ \S+\] .*)$", re.MULTILINE)
+_ERROR_LINE = re.compile(r"^(?:error: .*|.*: unrecognized option .*|E\d{4} [\d:.]+ \d+ \S+\] .*)$", re.MULTILINE)
 _ERROR_MESSAGE = re.compile(r"^E\d{4} [\d:.]+ \d+ \S+\] \"?(.*?)\"?$")
 _BIND_FAILURE = re.compile(r"already in use|Address already in use", re.IGNORECASE)
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -110,8 +109,8 @@ def test_there_is_a_whole_repository_at_every_moment_of_a_rebuild(sources: dict[
         while not done.is_set():
             looks += 1
             try:
-                os.stat(built / "manifest.json")
-                os.stat(built / "text_pooling" / "1" / "model.onnx")
+                (built / "manifest.json").stat()
+                (built / "text_pooling" / "1" / "model.onnx").stat()
             except FileNotFoundError as gap:
                 gaps.append(gap)
 

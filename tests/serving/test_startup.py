@@ -9,15 +9,15 @@ from sat2sound.serving.startup import failures, loaded_models, lost_port, models
 
 LOG = """\
 E1123 16:54:25.155136 10998 server.cc:241] "CudaDriverHelper has not been initialized."
-[libprotobuf ERROR /tmp/text_format.cc:337] Error parsing text-format inference.ModelConfig: 8:6: no field named "bogus".
+[libprotobuf ERROR /tmp/text.cc:337] Error parsing text-format inference.ModelConfig: 8:6: no field named "bogus".
 E1123 16:54:25.156209 10998 model_repository_manager.cc:1460] "Poll failed for model directory 'b': failed to read text"
-E1123 16:54:25.156292 10998 model_repository_manager.cc:703] "Invalid argument: ensemble e contains models that are not \
-available or ambiguous: b"
+E1123 16:54:25.156292 10998 model_repository_manager.cc:703] "Invalid argument: ensemble e contains models that are \
+not available or ambiguous: b"
 I1123 16:54:25.156312 10998 model_lifecycle.cc:472] "loading: a:1"
 I1123 16:54:25.320346 10998 model_lifecycle.cc:839] "successfully loaded 'a'"
 I1123 16:54:25.321748 10998 grpc_server.cc:2558] "Started GRPCInferenceService at 127.0.0.1:23170"
 """
-LOST = "E1123 16:55:30.281386 1 main.cc:257] \"failed to start HTTP service: Unavailable - Socket '[::]:1' already in use \""
+LOST = "E1123 16:55:30.281386 1 main.cc:257] \"failed to start HTTP service: Socket '[::]:1' already in use \""
 
 
 def test_models_are_the_folders_with_a_configuration(tmp_path: Path) -> None:
