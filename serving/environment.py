@@ -12,7 +12,6 @@ import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +63,6 @@ class ServingEnvironment:
     versions: Mapping[str, str]
 
 
-@cache
 def find_environment(prefix: Path | None = None) -> ServingEnvironment:
     """Locate and check the server's environment.
 

@@ -63,7 +63,7 @@ def test_what_was_accepted_is_answered_and_nothing_new_is(slow_server: TritonSer
     assert group_members(group)
     for number, request in enumerate(requests):
         expected = infer(tiny_server.grpc_url, "embed_pixels", pixel_inputs(1 + number, seed=number))
-        np.testing.assert_array_equal(request.result()["EMBEDDING"], expected["EMBEDDING"])
+        np.testing.assert_allclose(request.result()["EMBEDDING"], expected["EMBEDDING"], atol=1e-5)
     stopping.join(timeout=30)
     assert stopped == [True]
     assert not group_members(group)
@@ -121,7 +121,7 @@ class Command:
         self._said = folder / "said"
         ports = [option for name in ("grpc", "http", "metrics") for option in (f"--{name}-port", "0")]
         with self._said.open("w") as said:
-            arguments = [COMMAND, "serve", "--repository", repository, *ports]
+            arguments = [str(COMMAND), "serve", "--repository", str(repository), *ports]
             self.process = subprocess.Popen(arguments, stdout=said, stderr=said)
         deadline = time.monotonic() + 60
         while not (found := re.search(r"serving: gRPC (\S+),", self.said())):

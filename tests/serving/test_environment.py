@@ -88,7 +88,6 @@ def test_a_wheel_without_its_server_is_reported(triton_environment: ServingEnvir
 
 
 def test_the_environment_can_be_chosen_by_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    find_environment.cache_clear()
     monkeypatch.setenv("SAT2SOUND_TRITON_ENVIRONMENT", str(tmp_path / "elsewhere"))
     with pytest.raises(UnusableEnvironment, match="elsewhere"):
         find_environment()

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from sat2sound.errors import InvalidInput
+from sat2sound.serving.python_models.ranking import GalleryMismatch, check_digest, top_k
+
+DIGEST = hashlib.sha256(b"gallery").digest()
+
+
+def test_the_default_is_ten_or_all_there_are() -> None:
+    assert top_k(None, 100) == 10
+    assert top_k(None, 4) == 4
+
+
+@pytest.mark.parametrize("asked", [1, 7, 100])
+def test_what_was_asked_for(asked: int) -> None:
+    assert top_k(np.full((3, 1), asked, np.int32), 100) == asked
+
+
+@pytest.mark.parametrize("asked", [0, -1, 101])
+def test_out_of_range_says_the_range(asked: int) -> None:
+    with pytest.raises(InvalidInput, match=rf"TOP_K is {asked}; expected 1 to 100 \(.*; to fix it"):
+        top_k(np.full((2, 1), asked, np.int32), 100)
+
+
+def test_two_values_in_one_request_are_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"TOP_K differs within one request: \[3, 5\]"):
+        top_k(np.array([[5], [3]], np.int32), 100)
+
+
+def test_the_right_gallery_passes() -> None:
+    check_digest(np.frombuffer(DIGEST * 2, np.uint8).reshape(2, 32), DIGEST)
+
+
+def test_another_gallery_is_a_fault_of_the_server() -> None:
+    other = hashlib.sha256(b"other").digest()
+    with pytest.raises(GalleryMismatch, match=f"ranks gallery {other.hex()[:12]}, captions are of {DIGEST.hex()[:12]}"):
+        check_digest(np.frombuffer(DIGEST + other, np.uint8).reshape(2, 32), DIGEST)
