@@ -11,6 +11,7 @@ from sat2sound.serving.control import ModelState
 _LOADED = re.compile(r"\"successfully loaded '([^']+)'\"")
 _ERROR_LINE = re.compile(r"^(?:error: .*|.*: unrecognized option .*|E\d{4} [\d:.]+ \d+ \S+\] .*)$", re.MULTILINE)
 _ERROR_MESSAGE = re.compile(r"^E\d{4} [\d:.]+ \d+ \S+\] \"?(.*?)\"?$")
+_CONSEQUENCE = re.compile(r"(.* depends on '[^']+' which has no loaded version)\..*", re.DOTALL)
 _BIND_FAILURE = re.compile(r"already in use|Address already in use", re.IGNORECASE)
 
 
@@ -28,7 +29,8 @@ def failures(states: Collection[ModelState], expected: Collection[str], log: str
     """Model -> the server's reason, for every expected model that is not ready.
 
     The index gives the reason when a backend refused a model; when the server itself did (unreadable configuration,
-    a step that is not there), only the log has it.
+    a step that is not there), only the log has it. Ensembles that merely lack such a model come last, without its
+    reason over again.
     """
     known = {model.name: model for model in states}
     reasons = {}
@@ -36,7 +38,8 @@ def failures(states: Collection[ModelState], expected: Collection[str], log: str
         model = known.get(name, ModelState(name, "", ""))
         if model.state != "READY":
             reasons[name] = model.reason or _reason_in_log(log, name) or "no reason was given"
-    return reasons
+    causes = {name: reason for name, reason in reasons.items() if not _CONSEQUENCE.match(reason)}
+    return causes | {name: _CONSEQUENCE.sub(r"\1", reason) for name, reason in reasons.items() if name not in causes}
 
 
 def _reason_in_log(log: str, name: str) -> str:

@@ -48,6 +48,15 @@ def test_the_reason_comes_from_the_index_or_else_from_the_log() -> None:
     assert reasons["e"] == "Invalid argument: ensemble e contains models that are not available or ambiguous: b"
 
 
+def test_an_ensemble_that_lacks_a_step_does_not_repeat_the_steps_reason() -> None:
+    lacks = "Invalid argument: ensemble 'a' depends on 'z' which has no loaded version"
+    states = [
+        ModelState("a", "", f"{lacks}. Model 'z' loading failed with error: no\n\nAt:\n  x;"),
+        ModelState("z", "", "no"),
+    ]
+    assert list(failures(states, ("a", "z"), "").items()) == [("z", "no"), ("a", lacks)]
+
+
 def test_a_lost_port_is_recognised() -> None:
     assert lost_port(LOST)
     assert not lost_port(LOG)
