@@ -93,6 +93,9 @@ class TextPooling(nn.Module):
 class Similarity(nn.Module):
     """EMBEDDING -> the gallery rows nearest to it, with the digest of the gallery they index."""
 
+    gallery: Tensor
+    digest: Tensor
+
     def __init__(self, embeddings: np.ndarray, digest: bytes, max_k: int) -> None:
         super().__init__()
         self.max_k = max_k
@@ -104,8 +107,6 @@ class Similarity(nn.Module):
 
         Scores are cosines, descending; the query is brought to unit length here, since clients may send any vector.
         """
-        assert isinstance(self.gallery, Tensor)
-        assert isinstance(self.digest, Tensor)
         scores, rows = torch.topk(functional.normalize(embedding, dim=-1) @ self.gallery, self.max_k, dim=-1)
         return scores, rows, self.digest[None].expand(embedding.shape[0], -1)
 
@@ -138,23 +139,20 @@ class Graph:
         return self.contract.name
 
 
-def _pixels(config_tokens: int) -> Callable[[int, np.random.Generator], Arrays]:
-    def examples(batch: int, random: np.random.Generator) -> Arrays:
-        pixels = random.integers(0, 256, (batch, contract.IMAGE_SIZE, contract.IMAGE_SIZE, 3), dtype=np.uint8)
-        pixels[0] = 255 * (batch % 2)  # a constant image, the hardest case for normalisation layers
-        values: Arrays = {"PIXELS": pixels}
-        ranges = {"GSD": (0.2, 10), "LATITUDE": (-90, 90), "LONGITUDE": (-180, 180), "MONTH": (1, 12), "HOUR": (0, 23)}
-        ranges |= {"AUDIO_SOURCE": (0, 3), "CAPTION_SOURCE": (0, 2)}
-        for name, (low, high) in ranges.items():
-            column = random.uniform(low, high, (batch, 1)).astype(np.float32)
-            if name not in ("GSD", "LATITUDE", "LONGITUDE"):
-                column = np.round(column)
-            if name != "GSD":
-                column[random.uniform(size=(batch, 1)) < 0.3] = np.nan
-            values[name] = column
-        return values
-
-    return examples
+def _pixels(batch: int, random: np.random.Generator) -> Arrays:
+    pixels = random.integers(0, 256, (batch, contract.IMAGE_SIZE, contract.IMAGE_SIZE, 3), dtype=np.uint8)
+    pixels[0] = 255 * (batch % 2)  # a constant image, the hardest case for normalisation layers
+    values: Arrays = {"PIXELS": pixels}
+    ranges = {"GSD": (0.2, 10), "LATITUDE": (-90, 90), "LONGITUDE": (-180, 180), "MONTH": (1, 12), "HOUR": (0, 23)}
+    ranges |= {"AUDIO_SOURCE": (0, 3), "CAPTION_SOURCE": (0, 2)}
+    for name, (low, high) in ranges.items():
+        column = random.uniform(low, high, (batch, 1)).astype(np.float32)
+        if name not in ("GSD", "LATITUDE", "LONGITUDE"):
+            column = np.round(column)
+        if name != "GSD":
+            column[random.uniform(size=(batch, 1)) < 0.3] = np.nan
+        values[name] = column
+    return values
 
 
 def _normal(name: str, *shape: int) -> Callable[[int, np.random.Generator], Arrays]:
@@ -196,7 +194,7 @@ def graphs(model: Sat2Sound, gallery_embeddings: np.ndarray, gallery_digest: byt
         return {"EMBEDDING": query[:, 0].copy(), "QUERIES": query}
 
     modules: dict[str, tuple[nn.Module, Callable[[int, np.random.Generator], Arrays], float]] = {
-        "satellite_encoder": (SatelliteEncoder(model), _pixels(config.image_tokens), 1e-4),
+        "satellite_encoder": (SatelliteEncoder(model), _pixels, 1e-4),
         "satellite_pooling": (SatellitePooling(model), _normal("TOKENS", config.image_tokens, config.embedding), 1e-4),
         "audio_encoder": (AudioEncoder(model), _log_mel, 1e-4),
         "audio_pooling": (

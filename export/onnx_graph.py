@@ -65,7 +65,7 @@ def _write(graph: Graph, path: Path) -> None:
         shapes.append(axes)
     positional = _takes_star_arguments(graph)
     with warnings.catch_warnings():
-        # The exporter's own deprecations and tracing notes concern its internals; the comparison below judges the result.
+        # The exporter's deprecations and tracing notes concern its internals; the comparison judges the result.
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(

@@ -152,9 +152,8 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         for check in Parity(folder, Path(scratch)).checks():
             failed += not check.passed
-            print(
-                f"{check.quantity:<32}{check.difference:>18.3g}{check.tolerance:>12.0e}  {'yes' if check.passed else 'NO'}"
-            )
+            verdict = "yes" if check.passed else "NO"
+            print(f"{check.quantity:<32}{check.difference:>18.3g}{check.tolerance:>12.0e}  {verdict}")
     print("all passed" if not failed else f"{failed} failed")
     return 1 if failed else 0
 

@@ -19,15 +19,19 @@ def fill(salt: str, name: str, shape: list[int], kind: str) -> np.ndarray:
     """float32 values of one parameter: normal numbers seeded by its name, shaped by its kind."""
     generator = np.random.Generator(np.random.PCG64(zlib.crc32((salt + name).encode())))
     normal = generator.standard_normal(shape)
-    by_kind = {
-        "matrix": lambda: normal / np.sqrt(np.prod(shape[1:])),
-        "scale": lambda: 1 + 0.1 * normal,
-        "shift": lambda: 0.02 * normal,
-        "var": lambda: 1 + 0.5 * np.abs(normal),
-        "table": lambda: 0.5 * normal,
-        "unit": lambda: normal,
-    }
-    return np.asarray(by_kind[kind](), dtype=np.float32)
+    if kind == "matrix":
+        normal = normal / np.sqrt(np.prod(shape[1:]))
+    elif kind == "scale":
+        normal = 1 + 0.1 * normal
+    elif kind == "shift":
+        normal = 0.02 * normal
+    elif kind == "var":
+        normal = 1 + 0.5 * np.abs(normal)
+    elif kind == "table":
+        normal = 0.5 * normal
+    elif kind != "unit":
+        raise ValueError(f"{name}: unknown kind {kind!r}")
+    return np.asarray(normal, dtype=np.float32)
 
 
 def computed(name: str, shape: list[int]) -> torch.Tensor:

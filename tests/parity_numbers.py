@@ -19,9 +19,9 @@ def loss_checks(expected: dict[str, Any]) -> Iterator[Found]:
     if "loss_values" not in expected:
         return
     names = ("satellite", "audio", "audio_caption", "image_caption")
-    embeddings = (torch.from_numpy(expected[f"loss_{name}"]) for name in names)
+    satellite, audio, caption, image_caption = (torch.from_numpy(expected[f"loss_{name}"]) for name in names)
     scales = {name: torch.tensor(math.log(1 / 0.07)) for name in ("ia", "it", "at", "i_at", "fdt")}
-    yield "loss_values", sat2sound_loss(*embeddings, logit_scales=scales).values(), 1e-4
+    yield "loss_values", sat2sound_loss(satellite, audio, caption, image_caption, scales).values(), 1e-4
 
 
 def retrieval_checks(expected: dict[str, Any]) -> Iterator[Found]:

@@ -59,18 +59,18 @@ class AudioConfig:
     @property
     def output_width(self) -> int:
         """Width of the output tokens."""
-        return self.width * 2 ** (len(self.depths) - 1)
+        return self.width << (len(self.depths) - 1)
 
     @property
     def output_tokens(self) -> int:
         """Number of output tokens: the last grid, with its frequency rows per time quarter averaged away."""
-        grid = self.image_size // self.patch_size // 2 ** (len(self.depths) - 1)
+        grid = (self.image_size // self.patch_size) >> (len(self.depths) - 1)
         return 4 * grid
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    """Frozen text encoder. encoder: hub id, local folder, or `wheel:<package>`; buckets: padded lengths that are served."""
+    """Frozen text encoder. encoder: hub id, local folder, or `wheel:<package>`; buckets: padded lengths served."""
 
     encoder: str
     width: int

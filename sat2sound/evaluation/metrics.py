@@ -43,7 +43,7 @@ def retrieval(queries: Embeddings, gallery: Embeddings) -> Retrieval:
 
 
 def with_text(embeddings: Embeddings, texts: Embeddings) -> Embeddings:
-    """Sum of unit vectors, brought to unit length again: how text is added to a query or to the audio. float32 [n, D]."""
+    """Sum of unit vectors, of unit length again: how text is added to a query or to the audio. float32 [n, D]."""
     return unit_rows(unit_rows(embeddings) + unit_rows(texts))
 
 

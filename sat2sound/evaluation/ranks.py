@@ -13,7 +13,8 @@ def unit_rows(embeddings: Embeddings) -> Embeddings:
     """float32 [n, D] with rows of unit length; zero rows stay zero."""
     rows = np.asarray(embeddings, dtype=np.float32)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(lengths, np.float32(1e-12))
+    unit: Embeddings = rows / np.maximum(lengths, np.float32(1e-12))
+    return unit
 
 
 def true_match_ranks(queries: Embeddings, gallery: Embeddings) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The gallery that images are searched against: captions of soundscapes, their embeddings, and the file they live in."""
+"""The gallery that images are searched against: captions of soundscapes, their embeddings, and their file."""
 
 from sat2sound.gallery.entries import CAPTIONS, GalleryEntry, read_captions
 from sat2sound.gallery.table import Gallery, make_gallery, read_gallery, write_gallery

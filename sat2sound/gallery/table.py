@@ -49,7 +49,7 @@ class Gallery:
 
 
 def make_gallery(entries: Sequence[GalleryEntry], embeddings: npt.NDArray[np.float32], model: str) -> Gallery:
-    """A checked gallery. Raises ConfigurationError for mixed modalities, repeated ids or embeddings not of unit length."""
+    """A checked gallery. Raises ConfigurationError: mixed modalities, repeated ids, embeddings not of unit length."""
     gallery = Gallery(tuple(entries), np.asarray(embeddings, dtype=np.float32), model)
     _check(gallery, "the gallery")
     return gallery
@@ -103,7 +103,7 @@ def _check(gallery: Gallery, where: str) -> None:
     modalities = sorted({entry.modality for entry in entries})
     if len(modalities) != 1:
         raise ConfigurationError(
-            f"{where}: mixes {', '.join(modalities)}; rankings over mixed galleries follow the modality, not the meaning"
+            f"{where}: mixes {', '.join(modalities)}; mixed galleries rank by modality, not by meaning"
         )
     lengths = np.linalg.norm(embeddings, axis=1)
     if not np.all(np.abs(lengths - 1.0) < _UNIT_TOLERANCE):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,6 +16,8 @@ from sat2sound.models.windows import merge, partition, relative_position_index, 
 
 class WindowAttention(nn.Module):
     """Attention within windows, with a learned bias per relative position."""
+
+    relative_position_index: Tensor
 
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()
@@ -28,7 +32,6 @@ class WindowAttention(nn.Module):
         batch, count, width = tokens.shape
         split = self.qkv(tokens).reshape(batch, count, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
-        assert isinstance(self.relative_position_index, Tensor)
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)[None]
         # Written out: the fused operation's memory layout does not survive export with a dynamic batch.
         scores = (query * (width // self.heads) ** -0.5) @ key.transpose(-2, -1) + bias
@@ -73,7 +76,8 @@ class WindowBlock(nn.Module):
         if self.shift:
             square = torch.roll(square, (self.shift, self.shift), dims=(1, 2))
         tokens = tokens + square.reshape(tokens.shape)
-        return tokens + self.mlp(self.norm2(tokens))
+        out: Tensor = tokens + self.mlp(self.norm2(tokens))
+        return out
 
     def value_path(self, tokens: Tensor) -> Tensor:
         """The locality-aware output of this block: attention replaced by the identity, and no feed-forward."""
@@ -118,9 +122,7 @@ class _Stage(nn.Module):
         """The value path of the last block; only the blocks before it attend."""
         for block in self.blocks[:-1]:
             tokens = block(tokens)
-        final = self.blocks[-1]
-        assert isinstance(final, WindowBlock)
-        return final.value_path(tokens)
+        return cast(WindowBlock, self.blocks[-1]).value_path(tokens)
 
 
 class _PatchEmbedding(nn.Module):
@@ -167,10 +169,8 @@ class AudioTransformer(nn.Module):
         normalised = self.bn0(log_mel.transpose(1, 3)).transpose(1, 3)
         tokens: Tensor = self.patch_embed(self.fold(normalised))
         for stage in self.layers[:-1]:
-            assert isinstance(stage, _Stage)
             tokens = stage(tokens)
-        last = self.layers[-1]
-        assert isinstance(last, _Stage)
+        last = cast(_Stage, self.layers[-1])
         return self._regroup(self.norm(last.value_path(tokens)))
 
     def _regroup(self, tokens: Tensor) -> Tensor:

@@ -47,14 +47,14 @@ class Codebook(nn.Module):
     ) -> Tensor:
         """Each concept's largest scaled logit over the tokens, in float32.
 
-        queries: float [B, T, embedding]. mask: int or bool [B, T]; where it is 0 the token counts with logit 0, and every
-        row is floored at 0 as if it had at least one such position, so that an embedding does not depend on how long
-        its batch neighbours are. concepts_per_chunk: bounds memory to B x T x that many logits (inference).
+        queries: float [B, T, embedding]. mask: int or bool [B, T]; where it is 0 the token counts with logit 0, and
+        every row is floored at 0 as if it had at least one such position, so that an embedding does not depend on how
+        long its batch neighbours are. concepts_per_chunk: bounds memory to B x T x that many logits (inference).
         Returns float32 [B, size].
         """
         if concepts_per_chunk is None:
             return self._pool(queries, self.concepts, mask)
-        chunks = self.concepts.split(concepts_per_chunk)
+        chunks = torch.split(self.concepts, concepts_per_chunk)
         return torch.cat([self._pool(queries, chunk, mask) for chunk in chunks], dim=-1)
 
     def _pool(self, queries: Tensor, concepts: Tensor, mask: Tensor | None) -> Tensor:

@@ -64,15 +64,15 @@ class MetadataTokens(nn.Module):
     def __init__(self, config: MetadataConfig, embedding: int) -> None:
         super().__init__()
         self.parts = config.parts
-        makers = {
-            "audio_source": lambda: _SourceToken(AUDIO_SOURCE_COUNT, embedding),
-            "caption_source": lambda: _SourceToken(CAPTION_SOURCE_COUNT, embedding),
-            "location": lambda: _EncodingToken(4, config.hidden, embedding),
-            "month": lambda: _EncodingToken(2, config.hidden, embedding),
-            "time": lambda: _EncodingToken(2, config.hidden, embedding),
-        }
+        widths = {"location": 4, "month": 2, "time": 2}
+        counts = {"audio_source": AUDIO_SOURCE_COUNT, "caption_source": CAPTION_SOURCE_COUNT}
         for part in config.parts:
-            self.add_module(f"{part}_fc", makers[part]())
+            maker = (
+                _SourceToken(counts[part], embedding)
+                if part in counts
+                else _EncodingToken(widths[part], config.hidden, embedding)
+            )
+            self.add_module(f"{part}_fc", maker)
 
     def forward(self, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """conditions: float32 [B, 7] in contract.CONDITIONS order, NaN = missing.

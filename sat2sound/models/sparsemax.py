@@ -46,12 +46,14 @@ class _Sparsemax(torch.autograd.Function):
         (support,) = ctx.saved_tensors  # type: ignore[attr-defined]
         mask = support.to(gradient.dtype)
         mean = (gradient * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True)
-        return mask * (gradient - mean)
+        result: Tensor = mask * (gradient - mean)
+        return result
 
 
 def _weights(logits: Tensor) -> Tensor:
     shifted = logits - logits.amax(-1, keepdim=True)
-    return (shifted - sparsemax_threshold(shifted)).clamp(min=0.0)
+    weights: Tensor = (shifted - sparsemax_threshold(shifted)).clamp(min=0.0)
+    return weights
 
 
 def sparsemax(logits: Tensor) -> Tensor:

@@ -108,7 +108,8 @@ class Block(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens: float32 [B, tokens, width] -> the same shape."""
         tokens = tokens + self.attn(self.norm1(tokens))
-        return tokens + self.mlp(self.norm2(tokens))
+        out: Tensor = tokens + self.mlp(self.norm2(tokens))
+        return out
 
 
 class VisionTransformer(nn.Module):

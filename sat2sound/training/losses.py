@@ -1,4 +1,4 @@
-"""The published training loss (MODEL.md, training): contrastive, with pseudo-positives, over five pairs of embeddings."""
+"""The published training loss (MODEL.md, training): contrastive, with pseudo-positives, over five pairs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,29 @@ from torch.nn import functional
 PSEUDO_POSITIVE_WEIGHT = 0.1
 
 
-def contrastive_loss(first: Tensor, second: Tensor, logit_scale: Tensor, positives: Tensor | None = None) -> Tensor:
+def contrastive_loss(
+    first: Tensor,
+    second: Tensor,
+    logit_scale: Tensor,
+    positives: Tensor | None = None,
+    pseudo_positive_weight: float = PSEUDO_POSITIVE_WEIGHT,
+) -> Tensor:
     """Symmetric InfoNCE plus 0.1 x the same with pseudo-positives. Returns a float32 scalar.
 
     first, second: float32 [B, D], row i of both belongs together; brought to unit length here. logit_scale: scalar, the
     cosines are multiplied by its exponential. positives: float32 [B, B] target weights whose rows sum to 1, for data in
-    which several items fit each other; default: only the diagonal, as published.
+    which several items fit each other; default: only the diagonal, as published. pseudo_positive_weight: 0 where the
+    positives are known and need no guessing.
     """
     logits = functional.normalize(first, dim=-1) @ functional.normalize(second, dim=-1).T * logit_scale.exp()
     targets = torch.eye(len(logits), dtype=logits.dtype, device=logits.device) if positives is None else positives
     plain = _symmetric(logits, targets, _rows_to_one(targets.T) if positives is not None else targets)
+    if pseudo_positive_weight == 0.0:
+        return plain
     with torch.no_grad():
         # Whatever scores at least as high as the true pair is taken for another true pair.
         pseudo = (logits >= logits.diagonal()[:, None]).to(logits.dtype)
-    return plain + PSEUDO_POSITIVE_WEIGHT * _symmetric(logits, pseudo, pseudo.T)
+    return plain + pseudo_positive_weight * _symmetric(logits, pseudo, pseudo.T)
 
 
 def _symmetric(logits: Tensor, forward: Tensor, backward: Tensor) -> Tensor:
@@ -75,17 +84,22 @@ def sat2sound_loss(
     image_caption: Tensor,
     logit_scales: Mapping[str, Tensor],
     positives: Tensor | None = None,
+    pseudo_positive_weight: float = PSEUDO_POSITIVE_WEIGHT,
 ) -> LossTerms:
     """All terms for a batch of raw embeddings, float32 [B, D] each.
 
-    logit_scales: ia (satellite-audio), it (satellite-audio caption), at (audio-audio caption), i_at (satellite with the sum
-    of raw audio and audio caption), fdt (satellite-image caption): scalars before the exponential. positives: as in
-    `contrastive_loss`.
+    logit_scales: ia (satellite-audio), it (satellite-audio caption), at (audio-audio caption), i_at (satellite with the
+    sum of raw audio and audio caption), fdt (satellite-image caption): scalars before the exponential. positives and
+    pseudo_positive_weight: as in `contrastive_loss`.
     """
+
+    def term(first: Tensor, second: Tensor, scale: str) -> Tensor:
+        return contrastive_loss(first, second, logit_scales[scale], positives, pseudo_positive_weight)
+
     return LossTerms(
-        contrastive_loss(satellite, audio, logit_scales["ia"], positives),
-        contrastive_loss(satellite, audio_caption, logit_scales["it"], positives),
-        contrastive_loss(audio, audio_caption, logit_scales["at"], positives),
-        contrastive_loss(satellite, audio + audio_caption, logit_scales["i_at"], positives),
-        contrastive_loss(satellite, image_caption, logit_scales["fdt"], positives),
+        term(satellite, audio, "ia"),
+        term(satellite, audio_caption, "it"),
+        term(audio, audio_caption, "at"),
+        term(satellite, audio + audio_caption, "i_at"),
+        term(satellite, image_caption, "fdt"),
     )
