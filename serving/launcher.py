@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import tempfile
 import time
@@ -24,6 +25,7 @@ Progress = Callable[[str], None]
 Cancelled = Callable[[], bool]
 _ATTEMPTS = 5  # at free ports
 _POLL_SECONDS = 0.05
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where POSIX shared memory is, on Linux)
 
 
 def _silent(_: str) -> None:
@@ -71,6 +73,7 @@ class TritonServer:
         self._backend_folder = backend_folder
         self._exit_seconds = exit_seconds
         self._arguments = arguments
+        self._memory_prefix = f"sat2sound-{secrets.token_hex(8)}-"
         self._child: Child | None = None
         self._control: Control | None = None
 
@@ -168,6 +171,8 @@ class TritonServer:
             f"--grpc-port={self.grpc_port}",
             f"--metrics-port={self.metrics_port}",
             "--metrics-config=summary_latencies=true",
+            # Names of our own, so that what a killed server leaves there can be removed.
+            f"--backend-config=python,shm-region-prefix-name={self._memory_prefix}",
             # Drain needs to unload models; --load-model=* loads all of them at the start, as without this mode.
             "--model-control-mode=explicit",
             "--load-model=*",
@@ -245,6 +250,8 @@ class TritonServer:
         """End the process and all that it started (see `Child.end`); its exit status."""
         self._child = None
         child.end(number, patience)
+        for left_behind in _SHARED_MEMORY.glob(f"{self._memory_prefix}*"):
+            left_behind.unlink(missing_ok=True)
         return child.returncode
 
     def __enter__(self) -> Self:
