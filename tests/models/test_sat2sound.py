@@ -1,0 +1,108 @@
+"""The joined model: shapes, independence of batch neighbours, padding, chunking over concepts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from sat2sound.configs import config_names, load_config
+from sat2sound.contract import CONDITIONS
+from sat2sound.models import Sat2Sound
+
+
+@pytest.fixture(scope="module")
+def model() -> Sat2Sound:
+    torch.manual_seed(0)
+    return Sat2Sound.from_config("starter").eval()
+
+
+def conditions(count: int) -> torch.Tensor:
+    values = torch.full((count, len(CONDITIONS)), math.nan)
+    values[:, 0] = torch.linspace(0.2, 0.9, count)
+    return values
+
+
+def test_shapes_and_unit_length(model: Sat2Sound) -> None:
+    config = model.config
+    with torch.inference_mode():
+        pixels = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
+        image_tokens = model.encode_satellite(pixels, conditions(2))
+        audio_tokens = model.encode_audio(torch.randn(2, 1, 1001, 64) * 10 - 30)
+        image, audio = model.pool_satellite(image_tokens), model.pool_audio(audio_tokens)
+    assert image_tokens.shape == (2, config.image_tokens, config.embedding)
+    assert audio_tokens.shape == (2, config.audio.output_tokens, config.audio.output_width)
+    for embedding in (image, audio):
+        torch.testing.assert_close(embedding.norm(dim=-1), torch.ones(2))
+
+
+def test_an_embedding_does_not_depend_on_its_neighbours(model: Sat2Sound) -> None:
+    pixels = torch.randint(0, 256, (5, 224, 224, 3), dtype=torch.uint8)
+    known = conditions(5)
+    with torch.inference_mode():
+        together = model.pool_satellite(model.encode_satellite(pixels, known))
+        order = torch.tensor([3, 0, 4, 2, 1])
+        shuffled = model.pool_satellite(model.encode_satellite(pixels[order], known[order]))
+        alone = torch.cat([model.pool_satellite(model.encode_satellite(pixels[[i]], known[[i]])) for i in range(5)])
+    torch.testing.assert_close(shuffled, together[order], atol=1e-5, rtol=0)
+    torch.testing.assert_close(alone, together, atol=1e-5, rtol=0)
+
+
+def test_text_does_not_depend_on_its_padding(model: Sat2Sound) -> None:
+    states = torch.randn(1, 9, model.config.text.width)
+    padded = torch.cat([states, torch.randn(1, 23, model.config.text.width)], dim=1)
+    mask = torch.cat([torch.ones(1, 9), torch.zeros(1, 23)], dim=1).long()
+    with torch.inference_mode():
+        short = model.pool_text(states, torch.ones(1, 9).long())
+        long = model.pool_text(padded, mask)
+    torch.testing.assert_close(short, long, atol=1e-6, rtol=0)
+
+
+def test_chunks_over_concepts_change_nothing(model: Sat2Sound) -> None:
+    tokens = torch.randn(3, model.config.image_tokens, model.config.embedding)
+    with torch.inference_mode():
+        whole = model.raw_satellite(tokens)
+        chunked = model.raw_satellite(tokens, concepts_per_chunk=100)
+    torch.testing.assert_close(whole, chunked, atol=1e-5, rtol=1e-4)
+
+
+def test_position_follows_the_ground_sample_distance(model: Sat2Sound) -> None:
+    pixels = torch.randint(0, 256, (1, 224, 224, 3), dtype=torch.uint8).expand(2, -1, -1, -1)
+    with torch.inference_mode():
+        near, far = model.encode_satellite(pixels, conditions(2))
+    assert float((near - far).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_every_configuration_builds(name: str) -> None:
+    config = load_config(name)
+    with torch.device("meta"):
+        built = Sat2Sound(config)
+    assert (built.metadata is not None) == name.endswith("withmeta")
+    assert built.codebook.concepts.shape == (config.codebook.size, config.embedding)
+    assert type(config).from_json(config.to_json()) == config
+
+
+def test_missing_metadata_is_masked() -> None:
+    torch.manual_seed(0)
+    import dataclasses
+
+    from sat2sound.configs import METADATA_PARTS, MetadataConfig
+
+    metadata = MetadataConfig(parts=METADATA_PARTS, layers=1, heads=4, feedforward=64, hidden=8)
+    config = dataclasses.replace(load_config("starter"), metadata=metadata)
+    small = Sat2Sound(config).eval()
+    tokens = torch.randn(2, 196, config.embedding)
+    known = torch.tensor([[0.3, 47.0, 8.0, 6.0, 12.0, 1.0, 2.0]]).repeat(2, 1)
+    known[1, 3] = math.nan
+    assert small.metadata is not None
+    with torch.inference_mode():
+        fused = small.metadata(tokens, known)
+        other_month = known.clone()
+        other_month[:, 3] = torch.tensor([1.0, math.nan])
+        changed = small.metadata(tokens, other_month)
+    assert fused.shape == (2, 201, config.embedding)
+    assert torch.isfinite(fused).all()
+    assert float((fused[0] - changed[0]).abs().max()) > 1e-4, "a known month counts"
+    torch.testing.assert_close(fused[1], changed[1])
