@@ -3,116 +3,114 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from sat2sound.contract import IMAGE_SIZE
 from sat2sound.errors import InvalidInput
-from sat2sound.preprocessing.limits import MEBIBYTE, Limits
+from sat2sound.preprocessing.colour import to_rgb
+from sat2sound.preprocessing.image_files import (
+    EXPECTED,
+    check_dimensions,
+    check_png,
+    check_scans,
+    check_webp,
+    count_jpeg_scans,
+    damaged,
+    image_format,
+)
+from sat2sound.preprocessing.limits import Limits, check_encoded_size
+from sat2sound.preprocessing.tiff import prepare_tiff
 from sat2sound.satellite_types import SatelliteType
 
 Pixels = npt.NDArray[np.uint8]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")  # nothing else of Pillow's many decoders is reachable from outside
 
-_EXPECTED = "one JPEG, PNG, WebP or TIFF image"
-# Pillow's own guard warns on stderr and can be switched off globally by any import; ours is the one that counts.
-Image.MAX_IMAGE_PIXELS = None
+# Opened by class, not by Image.open: none of Pillow's other decoders is reachable, and none is ever tried.
+_DECODERS: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "TIFF": TiffImageFile,
+}
+# What turns an image with this EXIF orientation upright
+_TURNS: dict[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
-
-def check_encoded_size(data: bytes, limits: Limits, what: str) -> None:
-    """Refuse empty and oversized inputs before decoding. what: "image" or "recording"."""
-    if not data:
-        raise InvalidInput(f"the {what} is empty (0 bytes)", expected=f"an encoded {what}", fix="send the file's bytes")
-    if len(data) > limits.max_encoded_bytes:
-        raise InvalidInput(
-            f"the encoded {what} has {len(data) / MEBIBYTE:.1f} MiB",
-            expected=f"at most {limits.max_encoded_bytes / MEBIBYTE:.0f} MiB",
-            fix=f"send a smaller {what}, or only the part of interest",
-        )
+# Odd metadata is no reason to refuse an image, nor to fill a server's log with words from it. Set once, because
+# warnings.catch_warnings() is not safe in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def decode_image(data: bytes, limits: Limits) -> Image.Image:
     """Decode to RGB, upright, first frame only.
 
-    data: an encoded JPEG, PNG, WebP or TIFF. Grey, palette, CMYK, 16-bit and float images are converted (see
-    `_to_rgb`), EXIF rotation is applied, an alpha channel is dropped without blending: pixels that a mosaic marks
-    transparent keep the colour they were stored with. Raises InvalidInput; the size is checked before pixels are decoded.
+    data: an encoded JPEG, PNG, WebP or TIFF. Grey, palette, CMYK, 16-bit and float images are converted, alpha and near
+    infrared dropped (rules: `colour.to_rgb`), EXIF rotation is applied. Raises InvalidInput; the size and the structure
+    are checked before pixels are decoded.
     """
     check_encoded_size(data, limits, "image")
+    kind = image_format(data)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata is no reason to refuse an image
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            _check_dimensions(image, limits)
-            image.load()
-            rgb = _to_rgb(image)
-            return ImageOps.exif_transpose(rgb) if _has_orientation(image, rgb) else rgb
+        return _decode(kind, data, limits)
     except InvalidInput:
         raise
-    except Image.UnidentifiedImageError:
+    except MemoryError:
         raise InvalidInput(
-            f"the bytes are not an image that can be read (they start with {data[:8]!r})",
-            expected=_EXPECTED,
-            fix="send the bytes of such a file; convert other formats first",
+            "the image needs more memory to decode than there is",
+            expected=EXPECTED,
+            fix="send a smaller image, or crop the place of interest",
         ) from None
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, OverflowError,
-            ArithmeticError, AttributeError, RuntimeError, MemoryError, struct.error) as error:  # fmt: skip
-        # Pillow reports damaged files with all of these; each means that this one file cannot be decoded.
-        raise InvalidInput(
-            f"the image is damaged or incomplete ({str(error)[:120] or type(error).__name__})",
-            expected=_EXPECTED,
-            fix="check that the whole file was sent and that it opens in an image viewer",
-        ) from None
+    except Exception as error:  # whatever a decoder raises means that this one file cannot be decoded
+        raise damaged(str(error) or type(error).__name__) from None
 
 
-def _check_dimensions(image: Image.Image, limits: Limits) -> None:
-    width, height = image.size
-    if width * height > limits.max_image_pixels:
-        raise InvalidInput(
-            f"the image has {width} x {height} pixels",
-            expected=f"at most {limits.max_image_pixels:,} pixels",
-            fix="crop the place of interest, or have the server's SAT2SOUND_MAX_IMAGE_PIXELS raised",
-        )
-    if min(width, height) < limits.min_image_side:
-        raise InvalidInput(
-            f"the image has {width} x {height} pixels",
-            expected=f"at least {limits.min_image_side} pixels on each side",
-            fix="send an image that shows the place: about 77 metres across for the aerial type",
-        )
+def _decode(kind: str, data: bytes, limits: Limits) -> Image.Image:
+    no_data, scans = None, 0
+    if kind == "JPEG":
+        scans = count_jpeg_scans(data)
+    elif kind == "PNG":
+        check_png(data)
+    elif kind == "WEBP":
+        check_webp(data, limits)
+    else:
+        prepared = prepare_tiff(data, limits)
+        data, no_data = prepared.data, prepared.no_data
+
+    def open_file() -> ImageFile.ImageFile:
+        return _DECODERS[kind](io.BytesIO(data))
+
+    image = open_file()
+    check_dimensions(*image.size, limits)
+    check_scans(scans, *image.size, limits)
+    rgb = to_rgb(image, open_file, no_data)
+    rgb.info.clear()  # an orientation left in it would be applied again by whoever saves the image
+    turn = None if kind == "TIFF" else _TURNS.get(_orientation(image))  # Pillow itself turns TIFFs upright
+    return rgb if turn is None else rgb.transpose(turn)
 
 
-def _has_orientation(image: Image.Image, rgb: Image.Image) -> bool:
-    """Carry the EXIF orientation of the decoded file over to the converted image; False where there is none."""
-    orientation = image.getexif().get(0x0112, 1)
-    if orientation not in range(2, 9):
-        return False
-    rgb.getexif()[0x0112] = orientation
-    return True
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """RGB from any mode.
-
-    16-bit and float images have no agreed range: values up to 255 are taken as they are, others are scaled linearly so
-    that the image's own maximum becomes 255. A TIFF's fourth band (near infrared, alpha) is dropped.
-    """
-    if image.mode in ("RGBA", "RGBX", "RGBa"):
-        return Image.merge("RGB", image.split()[:3]) if image.mode != "RGBa" else image.convert("RGBA").convert("RGB")
-    if image.mode in ("I", "F", "I;16", "I;16B", "I;16L", "I;16N"):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0).clip(min=0.0)
-        peak = float(values.max())
-        grey = (values if peak <= 255.0 else values * (255.0 / peak)).round().astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
-    if image.mode in ("LA", "PA", "La"):
-        return image.convert("RGBA").convert("RGB")
-    return image.convert("RGB")
+def _orientation(image: Image.Image) -> object:
+    """EXIF's 1..8; 1 (upright) where there is none or it cannot be read."""
+    try:
+        return image.getexif().get(0x0112, 1)
+    except Exception:
+        return 1
 
 
 def crop_and_resize(image: Image.Image, satellite: SatelliteType, zoom_level: int) -> Pixels:
@@ -123,9 +121,13 @@ def crop_and_resize(image: Image.Image, satellite: SatelliteType, zoom_level: in
     antialiased bicubic resize. Source: MODEL.md, image preparation.
     """
     crop = zoom_level * satellite.tile_pixels
-    width, height = image.size
-    left, top = round((width - crop) / 2), round((height - crop) / 2)
+    left, top = _offset(image.width, crop), _offset(image.height, crop)
     return _resize(image.crop((left, top, left + crop, top + crop)))
+
+
+def _offset(size: int, crop: int) -> int:
+    """Where the crop begins. Odd padding goes to the far side, odd cropping to the even offset, as in training."""
+    return round((size - crop) / 2) if size >= crop else -((crop - size) // 2)
 
 
 def resize_whole(image: Image.Image) -> Pixels:

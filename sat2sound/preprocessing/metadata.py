@@ -108,6 +108,6 @@ def _check_range(what: str, value: float, low: float, high: float, unit: str, fi
 def _check_integer(what: str, value: int | None, low: int, high: int, fix: str) -> float:
     if value is None or value == -1:
         return MISSING
-    if not low <= value <= high:
+    if not low <= value <= high or value != int(value):
         raise InvalidInput(f"{what} is {value}", expected=f"{low} to {high}", fix=fix)
     return float(value)

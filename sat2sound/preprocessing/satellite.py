@@ -44,8 +44,8 @@ def prepare_satellite(request: SatelliteRequest, config: ModelConfig, limits: Li
 
     With GSD, the image's largest centred square is the tile and GSD its ground width / tile pixels. Otherwise the image
     is at its satellite type's native distance (default: the model's own type) and zoom level (default 1) says how much
-    of it is cropped. Wire values for "missing" (-1, NaN, "") count as left out. Raises InvalidInput; cheap checks of the
-    metadata come before the image is decoded.
+    of it is cropped. Wire values for "missing" (-1, NaN, "") count as left out. Raises InvalidInput; cheap checks of
+    the metadata come before the image is decoded.
     """
     gsd = None if request.gsd is None or math.isnan(request.gsd) else check_ground_sample_distance(request.gsd)
     named = bool(request.satellite) or request.zoom_level not in (None, -1)

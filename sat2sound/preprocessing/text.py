@@ -25,7 +25,7 @@ def decode_text(data: bytes) -> str:
 
 
 def check_text(text: str, limits: Limits) -> str:
-    """The text, if it says something and is not too long. Raises InvalidInput."""
+    """The text, if it says something, is not too long and can be written in UTF-8. Raises InvalidInput."""
     if not text.strip():
         raise InvalidInput("the text is empty", expected="a description", fix='send words such as "waves on a beach"')
     if len(text) > limits.max_text_characters:
@@ -34,6 +34,14 @@ def check_text(text: str, limits: Limits) -> str:
             expected=f"at most {limits.max_text_characters:,} characters",
             fix="describe the sound in a sentence or two; only the first tokens count anyway",
         )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"the text has half of a surrogate pair at position {error.start}",
+            expected="Unicode text",
+            fix="decode it from its file or JSON again, without surrogateescape",
+        ) from None
     return text
 
 
@@ -41,7 +49,9 @@ class TextTokenizer:
     """A `tokenizers` tokenizer with truncation as published and padded lengths from a fixed list.
 
     tokenizer_json: the encoder's tokenizer.json. max_tokens: longer texts are truncated, as the published code does.
-    buckets: ascending padded lengths, the last one max_tokens. Raises ConfigurationError if the file is no tokenizer.
+    buckets: ascending padded lengths, the last one at least max_tokens. Safe to share between threads: its settings
+    never change after construction. Raises ConfigurationError if the file is no tokenizer or the buckets are not as
+    described.
     """
 
     def __init__(self, tokenizer_json: Path, max_tokens: int, buckets: Sequence[int]) -> None:
@@ -49,11 +59,12 @@ class TextTokenizer:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_json))
         except Exception as error:  # tokenizers raises bare Exception
             raise ConfigurationError(f"{tokenizer_json} is not a tokenizer: {error}") from error
+        self.buckets = tuple(buckets)
+        if list(self.buckets) != sorted(set(self.buckets)) or not 0 < max_tokens <= max(self.buckets, default=0):
+            raise ConfigurationError(f"buckets {self.buckets} must ascend to max_tokens ({max_tokens}) or more")
+        self.pad_id = _pad_id(self._tokenizer, tokenizer_json)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
-        self.buckets = tuple(buckets)
-        pads = [self._tokenizer.token_to_id(token) for token in _PAD_TOKENS]
-        self.pad_id = next((pad for pad in pads if pad is not None), 0)
 
     def encode(self, texts: Sequence[str], limits: Limits) -> tuple[TokenIds, TokenIds]:
         """Token ids and attention mask of a batch, each int64 [B, T], T the smallest bucket that fits the longest text.
@@ -61,7 +72,7 @@ class TextTokenizer:
         Raises InvalidInput for the first text that is empty or too long (`check_text` tells which one beforehand).
         """
         encodings = self._tokenizer.encode_batch([check_text(text, limits) for text in texts])
-        longest = max(len(encoding.ids) for encoding in encodings)
+        longest = max((len(encoding.ids) for encoding in encodings), default=0)
         length = next(bucket for bucket in self.buckets if bucket >= longest)
         ids = np.full((len(encodings), length), self.pad_id, dtype=np.int64)
         mask = np.zeros((len(encodings), length), dtype=np.int64)
@@ -69,3 +80,13 @@ class TextTokenizer:
             ids[row, : len(encoding.ids)] = encoding.ids
             mask[row, : len(encoding.ids)] = 1
         return ids, mask
+
+
+def _pad_id(tokenizer: Tokenizer, path: Path) -> int:
+    """As the file's own padding says, else the id of a token with one of the usual names."""
+    if tokenizer.padding is not None:
+        return int(tokenizer.padding["pad_id"])
+    for name in _PAD_TOKENS:
+        if (known := tokenizer.token_to_id(name)) is not None:
+            return int(known)
+    raise ConfigurationError(f"{path} has neither padding nor a token named {' or '.join(_PAD_TOKENS)}")
