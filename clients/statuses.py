@@ -76,6 +76,10 @@ MEANINGS: tuple[Meaning, ...] = (
     ),
     Meaning(_Code.UNAUTHENTICATED, AccessDenied, "send a valid token or certificate"),
     Meaning(_Code.PERMISSION_DENIED, AccessDenied, "ask the server's operator for access"),
+    # what Triton says of a model that a draining server has unloaded
+    Meaning(
+        _Code.NOT_FOUND, ServerUnavailable, "retry: this server is shutting down", pattern="has no available versions"
+    ),
     Meaning(_Code.NOT_FOUND, NotServed, "check that this is a Sat2Sound server of the same version as this client"),
     Meaning(_Code.UNIMPLEMENTED, NotServed, "check that the address is a Triton server's gRPC port"),
     Meaning(_Code.ALREADY_EXISTS, ServerFault, _RETRY),

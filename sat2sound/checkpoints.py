@@ -176,4 +176,5 @@ def save_safetensors(
     header = {"format": FORMAT, "config": json.dumps(json.loads(config.to_json())), **metadata}
     partial = path.with_name(path.name + ".partial")
     safetensors.torch.save_file(tensors, str(partial), metadata=header)
+    partial.chmod(0o644)  # safetensors writes for the owner only
     partial.replace(path)
