@@ -1,0 +1,90 @@
+"""Augmentation of recordings, on log-mel spectrograms: placement in time, loudness, mixing, masked bands and times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sat2sound.contract import MEL_BINS, MEL_FRAMES
+
+LogMel = npt.NDArray[np.float32]
+Spectrogram = npt.NDArray[np.floating]
+SILENCE = -100.0  # dB: what zero padding gives
+_BITS = np.log2(10.0) / 10.0  # decibels as powers of two
+
+
+@dataclass(frozen=True)
+class AudioAugmentation:
+    """repeat, mix, mask: shares of recordings; loudness: largest change in dB."""
+
+    repeat: float = 0.4
+    mix: float = 0.4
+    mask: float = 0.8
+    loudness: float = 10.0
+
+
+def augment_recording(
+    windows: LogMel, background: LogMel, settings: AudioAugmentation, random: np.random.Generator
+) -> LogMel:
+    """One random view of a recording: float32 [1001, 64] in dB.
+
+    windows: float32 [n, 1001, 64], consecutive 10 s windows of one recording; background: the same of another recording
+    of the same group, which is mixed in more quietly.
+    """
+    view: Spectrogram = _place(_sounding(windows), settings.repeat, random)
+    if random.random() < settings.mix:
+        quieter = _place(_sounding(background), settings.repeat, random) - random.uniform(3.0, 20.0)
+        view = np.logaddexp2(view * _BITS, quieter * _BITS) / _BITS  # powers add, decibels do not
+    view = np.maximum(view + random.uniform(-settings.loudness, settings.loudness), SILENCE)
+    # A gentle tilt of the spectrum, as other microphones would give.
+    view = np.where(view > SILENCE, view + np.linspace(-1, 1, MEL_BINS) * random.uniform(-4.0, 4.0), view)
+    if random.random() < settings.mask:
+        view = _mask(view, random)
+    return np.maximum(view, SILENCE).astype(np.float32)
+
+
+def _sounding(windows: LogMel) -> LogMel:
+    """The frames of all windows in a row, without the zero padding at the end; at least one frame."""
+    frames = np.concatenate([windows[:1], windows[1:, 1:]], axis=None).reshape(-1, MEL_BINS)
+    loud = np.flatnonzero(frames.max(axis=1) > SILENCE)
+    return frames[: loud[-1] + 1] if len(loud) else frames[:1]
+
+
+def _place(frames: LogMel, repeat: float, random: np.random.Generator) -> LogMel:
+    """Ten seconds: cut at random from longer recordings; shorter ones are repeated, or padded as the server does."""
+    if len(frames) >= MEL_FRAMES:
+        start = int(random.integers(0, len(frames) - MEL_FRAMES + 1))
+        return frames[start : start + MEL_FRAMES]
+    frames = np.roll(frames, random.integers(len(frames)), axis=0)
+    if random.random() < repeat:
+        return np.resize(frames, (MEL_FRAMES, MEL_BINS))
+    placed = np.full((MEL_FRAMES, MEL_BINS), SILENCE, np.float32)
+    # Most requests start with the sound; some begin later.
+    start = 0 if random.random() < 0.6 else int(random.integers(0, MEL_FRAMES - len(frames) + 1))
+    placed[start : start + len(frames)] = frames
+    return placed
+
+
+def _mask(view: Spectrogram, random: np.random.Generator) -> Spectrogram:
+    """Spec-augment: two bands and two stretches of time take the recording's mean level."""
+    masked, level = view.copy(), view.mean()
+    for _ in range(2):
+        width, length = random.integers(0, 12), random.integers(0, 120)
+        low, start = random.integers(0, MEL_BINS - width), random.integers(0, MEL_FRAMES - length)
+        masked[:, low : low + width] = level
+        masked[start : start + length] = level
+    return masked
+
+
+def augment_recordings(
+    recordings: Sequence[LogMel],
+    backgrounds: Sequence[LogMel],
+    settings: AudioAugmentation,
+    random: np.random.Generator,
+) -> LogMel:
+    """As `augment_recording` for a batch: float32 [B, 1, 1001, 64]."""
+    views = [augment_recording(*pair, settings, random) for pair in zip(recordings, backgrounds, strict=True)]
+    return np.stack(views)[:, None]

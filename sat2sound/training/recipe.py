@@ -1,0 +1,74 @@
+"""The starter's training recipe: every number that decides what comes out, apart from the model's configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+
+from sat2sound.training.audio_augmentation import AudioAugmentation
+from sat2sound.training.image_augmentation import ImageAugmentation
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A number of passes over the images at one size in pixels."""
+
+    image_size: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the starter is trained.
+
+    Small images first, because position follows the ground and not the pixel, and they cost a third. audio_every: every
+    so many steps recordings take part (they cost the most and are few); between them images are mixed. mixing: share
+    of those steps. auxiliary: weight of the scene and label classifiers that are thrown away. average: decay of the
+    moving average of weights, which is what is evaluated and shipped.
+    """
+
+    phases: tuple[Phase, ...] = (Phase(128, 90), Phase(224, 22))
+    batch: int = 64
+    recordings: int = 12
+    audio_every: int = 3
+    learning_rate: float = 1e-3
+    warm_up_steps: int = 150
+    weight_decay: float = 0.05
+    gradient_norm: float = 1.0
+    mixing: float = 0.6
+    label_smoothing: float = 0.1
+    auxiliary: float = 0.5
+    token_dropout: float = 0.15
+    drop_path: float = 0.1
+    average: float = 0.998
+    evaluate_every: int = 5
+    seed: int = 0
+    image: ImageAugmentation = field(default_factory=ImageAugmentation)
+    audio: AudioAugmentation = field(default_factory=AudioAugmentation)
+
+    def steps(self, images: int) -> int:
+        """Optimizer steps of the whole training over so many images; the incomplete last batch of a pass is left."""
+        return sum(phase.epochs for phase in self.phases) * self.steps_per_epoch(images)
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Optimizer steps of one pass."""
+        return max(1, images // self.batch)
+
+    def image_size(self, epoch: int) -> int:
+        """Side of the views in pixels in this pass, counted from 0 over all phases."""
+        for phase in self.phases:
+            if epoch < phase.epochs:
+                return phase.image_size
+            epoch -= phase.epochs
+        return self.phases[-1].image_size
+
+    def learning_rate_at(self, step: int, steps: int) -> float:
+        """Linear warm-up, then half a cosine to almost 0."""
+        warm = min(1.0, (step + 1) / self.warm_up_steps)
+        return self.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-6
+
+    def to_json(self) -> str:
+        """Compact JSON, for checkpoints and logs."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
