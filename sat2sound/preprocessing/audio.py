@@ -34,6 +34,19 @@ _MARGIN_SECONDS = 0.1
 _BLOCK = 65_536  # frames decoded at a time: many channels at a high rate need not be in memory at once
 
 
+class _Buffer(io.BytesIO):
+    """Bytes as a file whose impossible seeks stay where they are.
+
+    Damaged files make libsndfile ask for positions before the start; an exception cannot cross it and would be printed.
+    """
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
+
+
 def decode_audio(data: bytes, limits: Limits, offset_seconds: float = 0.0) -> Waveform:
     """Ten seconds from `offset_seconds` on: float32 [320000], mono (mean of channels), 32 kHz.
 
@@ -44,7 +57,7 @@ def decode_audio(data: bytes, limits: Limits, offset_seconds: float = 0.0) -> Wa
     if not _SIGNATURES.match(data):
         raise _undecodable("format not recognised", data)
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with soundfile.SoundFile(_Buffer(data)) as file:
             rate = file.samplerate
             _check_header(file, limits, offset_seconds)
             start = round(offset_seconds * rate)

@@ -81,6 +81,24 @@ class TextTokenizer:
             mask[row, : len(encoding.ids)] = 1
         return ids, mask
 
+    def token_positions(self, text: str, word: str) -> list[int]:
+        """Positions of the tokens that spell the first occurrence of `word` in `text`, ignoring case.
+
+        Raises InvalidInput if the text does not contain it, or only beyond the tokens that are kept.
+        """
+        start = text.lower().find(word.lower())
+        fix = "choose a word as it stands in the text"
+        if not word.strip() or start < 0:
+            raise InvalidInput(f"{word[:80]!r} is not in the text", expected="a word of the text", fix=fix)
+        end = start + len(word)
+        offsets = self._tokenizer.encode(text).offsets
+        positions = [index for index, (low, high) in enumerate(offsets) if low < high and low < end and high > start]
+        if not positions:
+            raise InvalidInput(
+                f"{word[:80]!r} lies beyond the tokens that are kept", expected="an earlier word", fix=fix
+            )
+        return positions
+
 
 def _pad_id(tokenizer: Tokenizer, path: Path) -> int:
     """As the file's own padding says, else the id of a token with one of the usual names."""
