@@ -139,3 +139,21 @@ def version() -> None:
     import sat2sound
 
     typer.echo(f"sat2sound {sat2sound.__version__}")
+
+
+@readable_errors
+def convert(
+    source: Annotated[str, typer.Argument(help="A .ckpt or .safetensors file, or a hub name.")],
+    destination: Annotated[Path, typer.Argument(help="The other kind: .safetensors or .ckpt.")],
+) -> None:
+    """Convert a published checkpoint to safetensors, or back.
+
+    Examples:
+
+    [cyan]sat2sound convert bingmap_withmeta.ckpt bingmap.safetensors[/]
+
+    [cyan]sat2sound convert bingmap.safetensors again.ckpt[/]
+    """
+    from sat2sound.convert import convert as convert_checkpoint
+
+    typer.echo(convert_checkpoint(source, destination))

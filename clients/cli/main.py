@@ -24,6 +24,7 @@ app.command()(ask.listen)
 app.command()(ask.score)
 app.command()(local.serve)
 app.command()(local.export)
+app.command()(local.convert)
 app.command()(local.version)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +13,12 @@ from torch import Tensor, nn
 from sat2sound.configs import ModelConfig, load_config
 from sat2sound.models.audio_transformer import AudioTransformer
 from sat2sound.models.codebook import Codebook, QueryMap, unit_length
+from sat2sound.models.embedding import Concepts, Embedder, File
 from sat2sound.models.metadata import MetadataFusion, column
 from sat2sound.models.text_encoder import TextEncoder
 from sat2sound.models.vision_transformer import Projector, VisionTransformer, normalise_pixels
 from sat2sound.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
-Modality = Literal["satellite", "audio", "text"]
 LOGIT_SCALES = ("at", "it", "ia", "fdt", "i_at", "it_a")
 
 
@@ -65,6 +66,27 @@ class Sat2Sound(nn.Module):
         if not self._text:
             self._text.append(TextEncoder(self.config.text).to(self.codebook.concepts.device))
         return self._text[0]
+
+    # --- from files and words: `Embedder` has the details and more settings ------------------------------------------
+    def embed_satellite(self, images: Sequence[File], **options: Any) -> Tensor:
+        """Unit embeddings float32 [B, embedding] of encoded images; options as `Embedder.embed_satellite`."""
+        return Embedder(self).embed_satellite(images, **options)
+
+    def embed_audio(self, recordings: Sequence[File], **options: Any) -> Tensor:
+        """Unit embeddings float32 [B, embedding] of encoded recordings; options as `Embedder.embed_audio`."""
+        return Embedder(self).embed_audio(recordings, **options)
+
+    def embed_text(self, texts: Sequence[str], **options: Any) -> Tensor:
+        """Unit embeddings float32 [B, embedding] of texts; options as `Embedder.embed_text`."""
+        return Embedder(self).embed_text(texts, **options)
+
+    def heatmap(self, image: File, text: str, words: str | Sequence[str], **options: Any) -> Tensor:
+        """Concept activation of words, float32 [grid, grid] or [words, grid, grid]; see `Embedder.heatmap`."""
+        return Embedder(self).heatmap(image, text, words, **options)
+
+    def concepts(self, **given: Any) -> Concepts:
+        """Which concepts one image, audio or text is a mix of; see `Embedder.concepts`."""
+        return Embedder(self).concepts(**given)
 
     # --- satellite --------------------------------------------------------------------------------------------------
     def encode_satellite(self, pixels: Tensor, conditions: Tensor) -> Tensor:

@@ -1,0 +1,59 @@
+"""Published checkpoint -> safetensors -> published checkpoint, without loss, within the promised memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from parity import main as parity
+from shared_data import shared_folder
+
+from sat2sound.convert import convert
+from sat2sound.errors import CheckpointError
+
+_PEAK = """
+import resource, sys
+from sat2sound.models import Sat2Sound
+import torch
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+Sat2Sound.from_checkpoint(sys.argv[1])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import json
+
+    from parity_checkpoint import write_checkpoint
+
+    manifest = json.loads(shared_folder("parity", "manifest.json").read_text())
+    path = tmp_path_factory.mktemp("published") / "bingmap_withmeta.ckpt"
+    write_checkpoint(path, manifest, metadata=True)
+    return path
+
+
+def test_there_and_back(published: Path, tmp_path: Path) -> None:
+    safe, again = tmp_path / "model.safetensors", tmp_path / "again.ckpt"
+    convert(published, safe)
+    convert(safe, again)
+    first, second = (torch.load(path, weights_only=True) for path in (published, again))
+    assert first["hyper_parameters"] == second["hyper_parameters"]
+    assert len(second["state_dict"]) > 350
+    for name, value in second["state_dict"].items():
+        assert torch.equal(value, first["state_dict"][name]), name
+    with pytest.raises(CheckpointError, match="cannot be converted"):
+        convert(published, tmp_path / "model.onnx")
+
+
+def test_loading_takes_at_most_twice_the_file(published: Path) -> None:
+    answer = subprocess.run([sys.executable, "-c", _PEAK, str(published)], capture_output=True, text=True, check=True)
+    assert int(answer.stdout) <= 2 * published.stat().st_size
+
+
+def test_parity_with_the_published_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    code = parity([str(shared_folder("parity"))])
+    assert code == 0, capsys.readouterr().out
