@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,17 +49,14 @@ def test_shuffled_and_split_batches_give_the_same(model: Sat2Sound, batch: int) 
     embedder, order = Embedder(model, batch=batch), list(range(5))
     random.Random(batch).shuffle(order)
     images, sounds = [picture(seed) for seed in range(5)], [sound(seed) for seed in range(5)]
-    for embed, inputs in (
-        (embedder.embed_satellite, images),
-        (embedder.embed_audio, sounds),
-        (embedder.embed_text, TEXTS),
-    ):
-        whole = {
-            embedder.embed_satellite: model.embed_satellite,
-            embedder.embed_audio: model.embed_audio,
-            embedder.embed_text: model.embed_text,
-        }[embed](inputs)
-        torch.testing.assert_close(embed([inputs[i] for i in order]), whole[order], atol=2e-5, rtol=0)
+    cases: list[tuple[Any, Any, list[Any]]] = [
+        (embedder.embed_satellite, model.embed_satellite, images),
+        (embedder.embed_audio, model.embed_audio, sounds),
+        (embedder.embed_text, model.embed_text, TEXTS),
+    ]
+    for split, together, inputs in cases:
+        whole = together(inputs)
+        torch.testing.assert_close(split([inputs[i] for i in order]), whole[order], atol=2e-5, rtol=0)
         torch.testing.assert_close(whole.norm(dim=1), torch.ones(5))
 
 
@@ -74,14 +72,19 @@ def test_heatmap_of_one_and_several_words(model: Sat2Sound) -> None:
 
 
 def test_concepts_sum_to_one_and_reproduce_the_embedding(model: Sat2Sound) -> None:
-    for given in ({"image": picture(2)}, {"audio": sound(2)}, {"text": "a river"}):
+    embedders: dict[str, Any] = {
+        "image": model.embed_satellite,
+        "audio": model.embed_audio,
+        "text": model.embed_text,
+    }
+    givens: list[dict[str, Any]] = [{"image": picture(2)}, {"audio": sound(2)}, {"text": "a river"}]
+    for given in givens:
         concepts = model.concepts(**given)
         assert float(concepts.weights.sum()) == pytest.approx(1.0, abs=1e-5)
         assert bool((concepts.weights[:-1] >= concepts.weights[1:]).all())
         mixed = concepts.weights @ model.codebook.concepts.detach()[concepts.indices]
         (kind, value) = next(iter(given.items()))
-        embed = {"image": model.embed_satellite, "audio": model.embed_audio, "text": model.embed_text}[kind]
-        torch.testing.assert_close(embed([value], unit=False)[0], mixed, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(embedders[kind]([value], unit=False)[0], mixed, atol=1e-4, rtol=1e-4)
     with pytest.raises(ValueError, match="one of"):
         model.concepts(text="a", image=picture(0))
 
