@@ -47,6 +47,17 @@ class _Buffer(io.BytesIO):
             return self.tell()
 
 
+class _Recording(soundfile.SoundFile):  # type: ignore[misc]  # an untyped base
+    """A file that is read front to back, without a seek after each read.
+
+    soundfile would seek to where the read ended, which fails at the end of FLAC streams whose header does not say how
+    long they are.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 def decode_audio(data: bytes, limits: Limits, offset_seconds: float = 0.0) -> Waveform:
     """Ten seconds from `offset_seconds` on: float32 [320000], mono (mean of channels), 32 kHz.
 
@@ -57,7 +68,7 @@ def decode_audio(data: bytes, limits: Limits, offset_seconds: float = 0.0) -> Wa
     if not _SIGNATURES.match(data):
         raise _undecodable("format not recognised", data)
     try:
-        with soundfile.SoundFile(_Buffer(data)) as file:
+        with _Recording(_Buffer(data)) as file:
             rate = file.samplerate
             _check_header(file, limits, offset_seconds)
             start = round(offset_seconds * rate)
