@@ -33,8 +33,8 @@ def written(samples: npt.NDArray[Any], rate: int, kind: str = "WAV", subtype: st
 
 
 def noise(seconds: float, rate: int, channels: int = 1) -> Floats:
-    values = np.random.Generator(np.random.PCG64(4)).standard_normal((round(seconds * rate), channels))
-    return np.asarray(0.1 * (values[:, 0] if channels == 1 else values), np.float32)
+    shape = (round(seconds * rate), channels) if channels > 1 else round(seconds * rate)
+    return (0.1 * np.random.Generator(np.random.PCG64(4)).standard_normal(shape)).astype(np.float32)
 
 
 def tone(seconds: float, rate: int) -> Floats:
