@@ -96,10 +96,9 @@ class Trainer:
         self.depth.random = np.random.default_rng([self.recipe.seed, 3, self.step])
         batch = self.batches.make(self.step)
         losses = self.objective(batch, np.random.default_rng([self.recipe.seed, 4, self.step]))
-        if not math.isfinite(float(losses["total"].detach())):
-            raise LossNotFinite(
-                f"loss is {float(losses['total'])} at step {self.step}; images of the batch: {batch.ids}"
-            )
+        values = {name: float(value.detach()) for name, value in losses.items()}
+        if not math.isfinite(values["total"]):
+            raise LossNotFinite(f"loss is {values['total']} at step {self.step}; images of the batch: {batch.ids}")
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate_at(self.step, self.steps)
         self.optimizer.zero_grad(set_to_none=True)
@@ -107,7 +106,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.gradient_norm)
         self.optimizer.step()
         self.average.update(self.model, self.step)
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return values
 
     def _end_of_epoch(self, sums: dict[str, list[float]], seconds: float) -> None:
         epoch = self.step // self.batches.steps_per_epoch

@@ -20,7 +20,7 @@ from sat2sound.errors import CorruptCheckpoint, IncompatibleCheckpoint
 from sat2sound.evaluation.starter import EvaluationData, StarterFigures, evaluate_starter, read_evaluation_data
 from sat2sound.models import Sat2Sound
 from sat2sound.training.batches import Batches
-from sat2sound.training.caption_files import read_caption_files
+from sat2sound.training.caption_files import CaptionFiles, read_caption_files
 from sat2sound.training.loop import Trainer
 from sat2sound.training.recipe import Phase, Recipe
 from sat2sound.training.starter_data import StarterFolder
@@ -28,16 +28,21 @@ from sat2sound.training.text_states import TextStates
 
 
 def make_trainer(
-    data: Path, out: Path, recipe: Recipe, config: ModelConfig | None = None, start_from: Path | None = None
+    data: Path,
+    out: Path,
+    recipe: Recipe,
+    config: ModelConfig | None = None,
+    files: CaptionFiles | None = None,
+    start_from: Path | None = None,
 ) -> Trainer:
     """Read everything and set up.
 
-    config: default the starter's. start_from: safetensors with some or all of the model's parameters to begin with.
-    Raises ConfigurationError if data, captions or an earlier training in `out` do not fit, CheckpointError if
-    `start_from` is of another model.
+    config, files: default the starter's and all captions. start_from: safetensors with some or all of the model's
+    parameters to begin with. Raises ConfigurationError if data, captions or an earlier training in `out` do not fit,
+    CheckpointError if `start_from` is of another model.
     """
     config = config or load_config("starter")
-    files, folder = read_caption_files(), StarterFolder(data)
+    files, folder = files or read_caption_files(), StarterFolder(data)
     print("reading images, recordings and captions ...", flush=True)
     images, recordings = folder.images("train", prepared=False), folder.recordings("train", prepared=False)
     val = read_evaluation_data(folder, "val", files)
