@@ -34,7 +34,8 @@ def written(samples: npt.NDArray[Any], rate: int, kind: str = "WAV", subtype: st
 
 def noise(seconds: float, rate: int, channels: int = 1) -> Floats:
     shape = (round(seconds * rate), channels) if channels > 1 else round(seconds * rate)
-    return np.float32(0.1) * np.random.Generator(np.random.PCG64(4)).standard_normal(shape, dtype=np.float32)
+    values: Floats = np.random.Generator(np.random.PCG64(4)).standard_normal(shape, dtype=np.float32)
+    return values * np.float32(0.1)
 
 
 def tone(seconds: float, rate: int) -> Floats:
