@@ -35,11 +35,11 @@ def written(samples: npt.NDArray[Any], rate: int, kind: str = "WAV", subtype: st
 def noise(seconds: float, rate: int, channels: int = 1) -> Floats:
     shape = (round(seconds * rate), channels) if channels > 1 else round(seconds * rate)
     values: Floats = np.random.Generator(np.random.PCG64(4)).standard_normal(shape, dtype=np.float32)
-    return values * np.float32(0.1)
+    return np.asarray(0.1 * values, np.float32)
 
 
 def tone(seconds: float, rate: int) -> Floats:
-    return (0.5 * np.sin(2 * np.pi * 1000 / rate * np.arange(round(seconds * rate)))).astype(np.float32)
+    return np.asarray(0.5 * np.sin(2 * np.pi * 1000 / rate * np.arange(round(seconds * rate))), np.float32)
 
 
 def wav(channels: int = 1, rate: int = 16_000, frames: int = 16_000, claimed: int | None = None) -> bytes:
