@@ -18,14 +18,14 @@ METRES_PER_PIXEL = 0.3
 LABEL = "synthetic scene: drawn by this project's own code, not a real place"
 SEED = 20
 
-DEEP, SHALLOW = (38, 92, 100), (96, 146, 136)
-WET_SAND, DRY_SAND = (150, 132, 108), (208, 192, 164)
-SCRUB, CANOPY = (112, 118, 80), (58, 80, 50)
+# Pale, as aerial surveys show coasts at this scale; no vegetation, since the starter takes drawn shrubs for machinery.
+DEEP, SHALLOW = (60, 110, 118), (110, 160, 150)
+WET_SAND, DRY_SAND = (160, 150, 130), (205, 195, 175)
 FOAM = (232, 236, 234)
 
 
 def sample_scene(seed: int = SEED) -> npt.NDArray[np.uint8]:
-    """A beach from above, uint8 [256, 256, 3], 0.3 m per pixel: sea with breaking waves, sand, dune vegetation."""
+    """A beach from above, uint8 [256, 256, 3], 0.3 m per pixel: sea with breaking waves, and bare sand."""
     random = np.random.Generator(np.random.PCG64(seed))
     rows, columns = np.mgrid[0:SIDE, 0:SIDE].astype(np.float64)
     # Distance inland from the water line in pixels: a slanted shore that swings gently and frays a little.
@@ -42,7 +42,6 @@ def sample_scene(seed: int = SEED) -> npt.NDArray[np.uint8]:
         scene + (_ramp(inland, 0, 6) * (18 * (_noise(random, 64) - 0.5) + 20 * (_noise(random, 6) - 0.5)))[..., None]
     )
     scene = _blend(scene, FOAM, _surf(random, inland))
-    scene = _vegetation(random, scene, inland)
     return np.clip(np.round(scene), 0, 255).astype(np.uint8)
 
 
@@ -63,18 +62,6 @@ def _surf(random: np.random.Generator, inland: Plane) -> Plane:
         trail = np.where(line > 0, np.exp(-((line / width) ** 2)), np.exp(-((line / (width * 3)) ** 2)) * 0.8)
         foam = np.maximum(foam, trail * _ramp(_noise(random, 9), 0.4, 0.56) * (0.3 + 0.7 * _noise(random, 40)))
     return foam
-
-
-def _vegetation(random: np.random.Generator, scene: Plane, inland: Plane) -> Plane:
-    """Dune scrub that thickens inland, with darker canopies and their shadows."""
-    scrub = _ramp(_noise(random, 11) + (inland - 96) / 90, 0.52, 0.62)
-    crowns = _ramp(_noise(random, 18) + (inland - 122) / 110, 0.56, 0.62) * scrub
-    shadows = np.zeros_like(crowns)
-    shadows[2:, 2:] = crowns[:-2, :-2]  # the sun stands in the upper left
-    scene = _blend(scene, SCRUB, 0.92 * scrub)
-    scene = scene * (1 - 0.45 * (shadows * (1 - crowns))[..., None])
-    scene = _blend(scene, CANOPY, crowns)
-    return scene + (scrub * 56 * (_noise(random, 60) - 0.5))[..., None]
 
 
 def _noise(random: np.random.Generator, cells: int) -> Plane:
