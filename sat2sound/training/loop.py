@@ -16,6 +16,7 @@ from sat2sound.checkpoints import save_safetensors
 from sat2sound.errors import ConfigurationError, Sat2SoundError
 from sat2sound.evaluation.starter import StarterFigures
 from sat2sound.models import Sat2Sound
+from sat2sound.training.audio_warm_up import warm_up_audio
 from sat2sound.training.averaging import MovingAverage
 from sat2sound.training.batches import Batches
 from sat2sound.training.objective import Classifiers, Objective
@@ -53,7 +54,7 @@ class Trainer:
         self.parameters = [*model.parameters(), *self.classifiers.parameters()]
         self.optimizer = torch.optim.AdamW(self._groups(), lr=recipe.learning_rate, betas=(0.9, 0.98))
         self.steps = recipe.steps(len(batches.scenes))
-        self.step, self.best = 0, -1.0
+        self.step, self.best, self.warm = 0, -1.0, recipe.audio_warm_up.steps == 0
         self._resume()
 
     def _groups(self) -> list[dict[str, object]]:
@@ -75,11 +76,13 @@ class Trainer:
         facts = load_training(path, self._modules, self.optimizer)
         if facts["recipe"] != self.recipe.to_json():
             raise ConfigurationError(f"{path} is of another recipe; give another --out, or delete it to start again")
-        self.step, self.best = int(facts["step"]), float(facts["best"])
+        self.step, self.best, self.warm = int(facts["step"]), float(facts["best"]), bool(facts["warm"])
 
     def run(self, until: int | None = None) -> None:
         """Train to the end, or to step `until`, leaving checkpoints and the log in the folder."""
         self.out.mkdir(parents=True, exist_ok=True)
+        if not self.warm:
+            self._warm_up()
         per_epoch, started = self.batches.steps_per_epoch, time.monotonic()
         sums: dict[str, list[float]] = {}
         while self.step < (self.steps if until is None else min(until, self.steps)):
@@ -89,6 +92,16 @@ class Trainer:
             if self.step % per_epoch == 0:
                 self._end_of_epoch(sums, time.monotonic() - started)
                 sums = {}
+        self._save()
+
+    def _warm_up(self) -> None:
+        def report(step: int, loss: float, _: object) -> None:
+            print(f"audio warm-up  step {step}  loss {loss:.3f}", flush=True)
+
+        settings = self.recipe.audio_warm_up
+        warm_up_audio(self.model.audio, self.batches.recordings, settings, self.recipe.seed, report)
+        self.average.module.load_state_dict(self.model.state_dict())
+        self.warm = True
         self._save()
 
     def _one_step(self) -> dict[str, float]:
@@ -128,7 +141,13 @@ class Trainer:
 
     def _save(self) -> None:
         save_training(
-            self.out / LAST, self._modules, self.optimizer, step=self.step, best=self.best, recipe=self.recipe.to_json()
+            self.out / LAST,
+            self._modules,
+            self.optimizer,
+            step=self.step,
+            best=self.best,
+            warm=self.warm,
+            recipe=self.recipe.to_json(),
         )
 
     def _write(self, row: dict[str, object]) -> None:

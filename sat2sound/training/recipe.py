@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 
 from sat2sound.training.audio_augmentation import AudioAugmentation
+from sat2sound.training.audio_warm_up import AudioWarmUp
 from sat2sound.training.image_augmentation import ImageAugmentation
 
 
@@ -42,11 +43,12 @@ class Recipe:
     auxiliary: float = 0.5
     token_dropout: float = 0.15
     drop_path: float = 0.1
-    average: float = 0.998
+    average: float = 0.997
     evaluate_every: int = 5
     seed: int = 0
     image: ImageAugmentation = field(default_factory=ImageAugmentation)
     audio: AudioAugmentation = field(default_factory=AudioAugmentation)
+    audio_warm_up: AudioWarmUp = field(default_factory=AudioWarmUp)
 
     def steps(self, images: int) -> int:
         """Optimizer steps of the whole training over so many images; the incomplete last batch of a pass is left."""

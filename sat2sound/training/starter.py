@@ -33,13 +33,13 @@ def make_trainer(
     recipe: Recipe,
     config: ModelConfig | None = None,
     files: CaptionFiles | None = None,
-    start_from: Path | None = None,
+    start_from: Sequence[Path] = (),
 ) -> Trainer:
     """Read everything and set up.
 
-    config, files: default the starter's and all captions. start_from: safetensors with some or all of the model's
-    parameters to begin with. Raises ConfigurationError if data, captions or an earlier training in `out` do not fit,
-    CheckpointError if `start_from` is of another model.
+    config, files: default the starter's and all captions. start_from: safetensors, each with some or all of the
+    model's parameters to begin with; later ones win. Raises ConfigurationError if data, captions or an earlier
+    training in `out` do not fit, CheckpointError if `start_from` is of another model.
     """
     config = config or load_config("starter")
     files, folder = files or read_caption_files(), StarterFolder(data)
@@ -53,8 +53,8 @@ def make_trainer(
         print(f"skipped: {problem}", flush=True)
     torch.manual_seed(recipe.seed)
     model = Sat2Sound.from_config(config)
-    if start_from is not None:
-        start(model, start_from)
+    for path in start_from:
+        start(model, path)
     batches = Batches(images, recordings, files.scenes, files.sounds, recipe)
     return Trainer(model, batches, texts, recipe, out, lambda average: _evaluate(average, val, texts))
 
@@ -90,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--audio-every", type=int, default=default.audio_every, help="steps between those with sounds")
     parser.add_argument("--learning-rate", type=float, default=default.learning_rate)
     parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument("--start-from", type=Path, help="safetensors file with weights to begin with")
+    parser.add_argument("--audio-warm-up", type=int, default=default.audio_warm_up.steps, help="steps; 0: none")
+    parser.add_argument("--start-from", type=Path, nargs="*", default=[], help="safetensors with weights to begin with")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch chooses")
     options = parser.parse_args(arguments)
     if options.threads:
@@ -100,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         phases=tuple(options.phases),
         audio_every=options.audio_every,
         learning_rate=options.learning_rate,
+        audio_warm_up=dataclasses.replace(default.audio_warm_up, steps=options.audio_warm_up),
         seed=options.seed,
     )
     make_trainer(options.data, options.out, recipe, start_from=options.start_from).run()

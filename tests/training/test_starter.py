@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from starter_folder import SCENES, SOUNDS, write_starter_folder
 from sat2sound.checkpoints import load_model
 from sat2sound.configs import AudioConfig, CodebookConfig, ModelConfig, SatelliteConfig, load_config
 from sat2sound.errors import ConfigurationError, IncompatibleCheckpoint
+from sat2sound.training.audio_warm_up import AudioWarmUp
 from sat2sound.training.caption_files import CaptionFiles, read_caption_files
 from sat2sound.training.loop import BEST, LAST, LOG, LossNotFinite, Trainer
 from sat2sound.training.recipe import Phase, Recipe
@@ -27,7 +29,14 @@ TINY = dataclasses.replace(
     codebook=CodebookConfig(size=64, temperature=20.0),
 )
 RECIPE = Recipe(
-    phases=(Phase(32, 2),), batch=12, recordings=3, audio_every=2, warm_up_steps=2, evaluate_every=1, learning_rate=2e-3
+    audio_warm_up=AudioWarmUp(steps=2, batch=3),
+    phases=(Phase(32, 2),),
+    batch=12,
+    recordings=3,
+    audio_every=2,
+    warm_up_steps=2,
+    evaluate_every=1,
+    learning_rate=2e-3,
 )
 ALL = read_caption_files()
 # A few of them: their token states take most of the time.
@@ -44,8 +53,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_starter_folder(tmp_path_factory.mktemp("data"))
 
 
-def tiny(data: Path, out: Path, recipe: Recipe = RECIPE, config: ModelConfig = TINY, **options: Path) -> Trainer:
-    return make_trainer(data, out, recipe, config, FEW, **options)
+def tiny(
+    data: Path, out: Path, recipe: Recipe = RECIPE, config: ModelConfig = TINY, start_from: Sequence[Path] = ()
+) -> Trainer:
+    return make_trainer(data, out, recipe, config, FEW, start_from)
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -104,7 +115,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_harmed(data: Pat
 def test_starting_from_weights(data: Path, tmp_path: Path) -> None:
     concepts = torch.full((64, 32), 0.5)
     save_file({"codebook.concepts": concepts}, tmp_path / "some.safetensors")
-    assert torch.equal(tiny(data, tmp_path, start_from=tmp_path / "some.safetensors").model.codebook.concepts, concepts)
+    assert torch.equal(
+        tiny(data, tmp_path, start_from=[tmp_path / "some.safetensors"]).model.codebook.concepts, concepts
+    )
     save_file({"codebook.concepts": torch.zeros(3, 3), "other": torch.zeros(1)}, tmp_path / "misfit.safetensors")
     with pytest.raises(IncompatibleCheckpoint, match=r"codebook\.concepts, other"):
-        tiny(data, tmp_path, start_from=tmp_path / "misfit.safetensors")
+        tiny(data, tmp_path, start_from=[tmp_path / "misfit.safetensors"])
