@@ -145,7 +145,13 @@ def test_ctrl_c_stops_the_embedded_server(server: Any, tmp_path: Path) -> None:
     said = tmp_path / "stderr"
     options = ["--repository", server.repository, "--out", tmp_path / "out"]
     with said.open("w") as stderr:
-        process = subprocess.Popen([COMMAND, "demo", *options], stderr=stderr, stdout=stderr)
+        process = subprocess.Popen(
+            [COMMAND, "demo", *options],
+            stderr=stderr,
+            stdout=stderr,
+            # A test run in the background of a shell inherits an ignored SIGINT, and would hand it on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     try:
         deadline = time.monotonic() + 60
         while "(5 of" not in said.read_text():  # half of the models are loaded

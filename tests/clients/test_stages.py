@@ -24,14 +24,14 @@ def test_the_stages_explain_the_round_trip(server: Any) -> None:
 
     def ask() -> None:
         calls.append(client.retrieve_sounds(image))
-        time.sleep(0.02)  # outside the server: may only appear in the round trip
+        time.sleep(0.2)  # outside the server: may only appear in the round trip
 
     with Sat2SoundClient(server.grpc_url) as client:
         client.retrieve_sounds(image)
         times = measure(client.connection, ask, Deadline(60), requests=4)
     assert len(calls) == times.requests == 4
     assert all(value > 0 for value in times.stages.values())
-    assert sum(times.stages.values()) < times.total - 20
+    assert sum(times.stages.values()) < times.total - 150  # of 200 ms: the server may still book a request made before
     assert times.remainder == pytest.approx(times.total - sum(times.stages.values()))
     assert list(times.to_json()) == [*STAGES, "total"]
 
