@@ -106,7 +106,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         expected["text_embedding"] = torch.stack(
             [reference.weights(p, q, row) @ p["fdt.space_dict"] for q, row in padded]
         )
-    np.savez(made / "expected.npz", **{name: np.asarray(value) for name, value in expected.items()})
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in expected.items()}
+    np.savez(made / "expected.npz", **arrays)
     manifest = {
         "salt": SALT,
         "keys": keys,
