@@ -162,21 +162,30 @@ class Embedder:
         return maps[0] if isinstance(words, str) else torch.stack(maps)
 
     @torch.no_grad()
-    def concepts(self, *, image: File | None = None, audio: File | None = None, text: str | None = None) -> Concepts:
-        """Which concepts one image, recording or text is a mix of. Raises ValueError unless exactly one is given."""
-        if sum(given is not None for given in (image, audio, text)) != 1:
-            raise ValueError("give one of image, audio and text")
-        mask = None
-        if image is not None:
-            queries = self._satellite_queries([image], None, None, [Metadata()])
-        elif audio is not None:
-            queries = self._audio_queries([audio], 0.0)
-        else:
-            queries, mask = self._text_queries([text or ""])
-        weights = self.model.codebook.weights(queries, mask, self.chunk)[0]
-        ordered = weights.sort(descending=True)
-        count = int((weights > 0).sum())
-        return Concepts(ordered.indices[:count], ordered.values[:count])
+    def concepts(
+        self,
+        *,
+        images: Sequence[File] | None = None,
+        recordings: Sequence[File] | None = None,
+        texts: Sequence[str] | None = None,
+    ) -> list[Concepts]:
+        """Which concepts each image, recording or text is a mix of. Raises ValueError unless one kind is given."""
+        given = [inputs for inputs in (images, recordings, texts) if inputs is not None]
+        if len(given) != 1:
+            raise ValueError("give one of images, recordings and texts")
+        found = []
+        for start, end in self._ranges(len(given[0])):
+            mask = None
+            if images is not None:
+                queries = self._satellite_queries(images[start:end], None, None, [Metadata()] * (end - start))
+            elif recordings is not None:
+                queries = self._audio_queries(recordings[start:end], 0.0)
+            else:
+                queries, mask = self._text_queries((texts or [])[start:end])
+            for weights in self.model.codebook.weights(queries, mask, self.chunk):
+                ordered, count = weights.sort(descending=True), int((weights > 0).sum())
+                found.append(Concepts(ordered.indices[:count], ordered.values[:count]))
+        return found
 
 
 def _read(file: File) -> bytes:

@@ -84,8 +84,8 @@ class Sat2Sound(nn.Module):
         """Concept activation of words, float32 [grid, grid] or [words, grid, grid]; see `Embedder.heatmap`."""
         return Embedder(self).heatmap(image, text, words, **options)
 
-    def concepts(self, **given: Any) -> Concepts:
-        """Which concepts one image, audio or text is a mix of; see `Embedder.concepts`."""
+    def concepts(self, **given: Any) -> list[Concepts]:
+        """Which concepts images, recordings or texts are a mix of; see `Embedder.concepts`."""
         return Embedder(self).concepts(**given)
 
     # --- satellite --------------------------------------------------------------------------------------------------

@@ -72,21 +72,21 @@ def test_heatmap_of_one_and_several_words(model: Sat2Sound) -> None:
 
 
 def test_concepts_sum_to_one_and_reproduce_the_embedding(model: Sat2Sound) -> None:
-    embedders: dict[str, Any] = {
-        "image": model.embed_satellite,
-        "audio": model.embed_audio,
-        "text": model.embed_text,
-    }
-    givens: list[dict[str, Any]] = [{"image": picture(2)}, {"audio": sound(2)}, {"text": "a river"}]
-    for given in givens:
-        concepts = model.concepts(**given)
-        assert float(concepts.weights.sum()) == pytest.approx(1.0, abs=1e-5)
-        assert bool((concepts.weights[:-1] >= concepts.weights[1:]).all())
-        mixed = concepts.weights @ model.codebook.concepts.detach()[concepts.indices]
-        (kind, value) = next(iter(given.items()))
-        torch.testing.assert_close(embedders[kind]([value], unit=False)[0], mixed, atol=1e-4, rtol=1e-4)
+    cases: list[tuple[str, Any, list[Any]]] = [
+        ("images", model.embed_satellite, [picture(2), picture(3)]),
+        ("recordings", model.embed_audio, [sound(2), sound(3)]),
+        ("texts", model.embed_text, ["a river", "a long freight train rolls by"]),
+    ]
+    for kind, embed, inputs in cases:
+        found = model.concepts(**{kind: inputs})
+        assert len(found) == 2
+        for concepts, raw in zip(found, embed(inputs, unit=False), strict=True):
+            assert float(concepts.weights.sum()) == pytest.approx(1.0, abs=1e-5)
+            assert bool((concepts.weights[:-1] >= concepts.weights[1:]).all())
+            mixed = concepts.weights @ model.codebook.concepts.detach()[concepts.indices]
+            torch.testing.assert_close(raw, mixed, atol=1e-4, rtol=1e-4)
     with pytest.raises(ValueError, match="one of"):
-        model.concepts(text="a", image=picture(0))
+        model.concepts(texts=["a"], images=[picture(0)])
 
 
 def test_inputs_are_checked_and_training_mode_is_refused(model: Sat2Sound) -> None:
