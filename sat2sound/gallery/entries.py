@@ -1,17 +1,19 @@
-"""Gallery entries, and the captions that come with the project."""
+"""Gallery entries: what one of them may hold."""
 
 from __future__ import annotations
 
-import csv
+import math
+import unicodedata
 from dataclasses import dataclass
-from pathlib import Path
 
 from sat2sound.errors import ConfigurationError
 
-CAPTIONS = Path(__file__).parent / "soundscapes.csv"
 LICENCE = "CC0-1.0"
-MAX_CAPTION_CHARACTERS = 2000
-_REQUIRED = ("id", "caption")
+MODALITIES = ("text", "audio")
+MAX_CHARACTERS = {"id": 200, "caption": 2000, "modality": 20, "sound": 2000, "licence": 200, "tags": 2000}
+_REQUIRED = ("id", "caption", "modality")
+_DEGREES = {"latitude": 90.0, "longitude": 180.0}
+_UNPRINTABLE = ("Cc", "Cs")  # control characters, and halves of characters that UTF-8 cannot hold
 
 
 @dataclass(frozen=True)
@@ -32,51 +34,39 @@ class GalleryEntry:
     tags: str = ""
 
 
-def read_captions(path: Path = CAPTIONS) -> list[GalleryEntry]:
-    """Entries of a CSV file with the columns id, caption and optionally tags, sound, licence, latitude, longitude.
-
-    Raises ConfigurationError naming the file, the line and the problem.
-    """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        lacking = [name for name in _REQUIRED if name not in (reader.fieldnames or [])]
-        if lacking:
-            raise ConfigurationError(f"{path}: lacks the columns {', '.join(lacking)}; found {reader.fieldnames}")
-        entries: dict[str, GalleryEntry] = {}
-        for row in reader:
-            entry = _entry(row, f"{path}, line {reader.line_num}")
-            if entry.id in entries:
-                raise ConfigurationError(f"{path}, line {reader.line_num}: the id {entry.id!r} is there already")
-            entries[entry.id] = entry
-    if not entries:
-        raise ConfigurationError(f"{path}: no captions in it")
-    return list(entries.values())
+def check_entry(entry: GalleryEntry, where: str) -> None:
+    """Raise ConfigurationError, beginning with `where`, unless the entry can be ranked, shown and sent."""
+    for name, most in MAX_CHARACTERS.items():
+        _check_text(name, getattr(entry, name), most, where)
+    if entry.modality not in MODALITIES:
+        raise ConfigurationError(f"{where}: modality is {entry.modality!r}, expected {' or '.join(MODALITIES)}")
+    for name, most_degrees in _DEGREES.items():
+        _check_degrees(name, getattr(entry, name), most_degrees, where)
+    if (entry.latitude is None) != (entry.longitude is None):
+        raise ConfigurationError(f"{where}: give latitude and longitude together, or neither")
 
 
-def _entry(row: dict[str, str | None], where: str) -> GalleryEntry:
-    identifier, caption = (row["id"] or "").strip(), (row["caption"] or "").strip()
-    if not identifier or not caption:
-        raise ConfigurationError(f"{where}: id and caption must not be empty")
-    if len(caption) > MAX_CAPTION_CHARACTERS:
-        raise ConfigurationError(
-            f"{where}: the caption has {len(caption)} characters, at most {MAX_CAPTION_CHARACTERS}"
-        )
-    return GalleryEntry(
-        id=identifier,
-        caption=caption,
-        sound=row.get("sound") or "",
-        licence=row.get("licence") or LICENCE,
-        latitude=_degrees(row, "latitude", where),
-        longitude=_degrees(row, "longitude", where),
-        tags=row.get("tags") or "",
-    )
+def _check_text(name: str, value: object, most: int, where: str) -> None:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{where}: {name} is {_shown(value)}, expected text")
+    if name in _REQUIRED and not value.strip():
+        raise ConfigurationError(f"{where}: {name} must not be empty")
+    if len(value) > most:
+        raise ConfigurationError(f"{where}: {name} has {len(value)} characters, at most {most}")
+    odd = next((character for character in value if unicodedata.category(character) in _UNPRINTABLE), None)
+    if odd is not None:
+        hint = "; is a quote not closed?" if odd in "\r\n" else ""
+        raise ConfigurationError(f"{where}: {name} contains the character {odd!a}{hint}")
 
 
-def _degrees(row: dict[str, str | None], column: str, where: str) -> float | None:
-    value = row.get(column)
-    if not value:
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        raise ConfigurationError(f"{where}: {column} is {value!r}, expected degrees") from None
+def _check_degrees(name: str, value: object, most: float, where: str) -> None:
+    if value is None:
+        return
+    # Written so that NaN fails too.
+    if not isinstance(value, float | int) or not math.fabs(value) <= most:
+        raise ConfigurationError(f"{where}: {name} is {_shown(value)}, expected degrees from {-most:g} to {most:g}")
+
+
+def _shown(value: object) -> str:
+    """A value of a foreign file, short enough for a message."""
+    return repr(value)[:80]

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sat2sound.errors import ConfigurationError
-from sat2sound.gallery.entries import GalleryEntry
+from sat2sound.gallery.entries import GalleryEntry, check_entry
 
 _MODEL_KEY = b"sat2sound_model"
 _UNIT_TOLERANCE = 1e-3
+MAX_NUMBERS = 1 << 30  # of all embeddings together: 4 GiB, a million entries of the published models
 _TYPES = {"latitude": pa.float64(), "longitude": pa.float64()}
 
 
@@ -73,31 +74,55 @@ def write_gallery(path: Path, gallery: Gallery) -> None:
 
 
 def read_gallery(path: Path) -> Gallery:
-    """Read and check a gallery. Raises ConfigurationError for a file that is not one."""
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid, pa.ArrowException) as error:
-        raise ConfigurationError(f"{path} is not a readable Parquet file: {error}") from error
+    """Read and check a gallery. Raises ConfigurationError for a file that is not one.
+
+    Columns, types and size are checked in the file's footer before any data is read.
+    """
     names = [field.name for field in fields(GalleryEntry)]
-    lacking = [name for name in (*names, "embedding") if name not in table.column_names]
-    kind = table.schema.field("embedding").type if "embedding" in table.column_names else None
-    if lacking or not isinstance(kind, pa.FixedSizeListType):
-        raise ConfigurationError(f"{path} is not a gallery: lacks {', '.join(lacking) or 'fixed-size embeddings'}")
-    flat = table.column("embedding").combine_chunks().flatten()
-    embeddings = flat.to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, kind.list_size)
-    entries = tuple(GalleryEntry(**row) for row in table.select(names).to_pylist())
-    model = (table.schema.metadata or {}).get(_MODEL_KEY, b"").decode()
-    gallery = Gallery(entries, embeddings, model)
+    try:
+        with pq.ParquetFile(path) as file:
+            width = _check_schema(file.schema_arrow, file.metadata.num_rows, str(path))
+            table = file.read(columns=[*names, "embedding"])
+        table.validate(full=True)  # offsets in bounds, text is UTF-8
+        model = (table.schema.metadata or {}).get(_MODEL_KEY, b"").decode()
+        rows = table.select(names).to_pylist()
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        raise ConfigurationError(f"{path} is not a readable Parquet file: {error}") from error
+    column = table.column("embedding").combine_chunks()
+    if column.null_count:
+        raise ConfigurationError(f"{path}: {column.null_count} entries have no embedding")
+    # A copy: arrow's own memory is read-only, which torch warns of.
+    embeddings = np.array(column.flatten().to_numpy(zero_copy_only=False)).reshape(-1, width)
+    gallery = Gallery(tuple(GalleryEntry(**row) for row in rows), embeddings, model)
     _check(gallery, str(path))
     return gallery
+
+
+def _check_schema(schema: pa.Schema, rows: int, where: str) -> int:
+    """The embeddings' width. Raises ConfigurationError if the columns are not a gallery's."""
+    for name in (*(field.name for field in fields(GalleryEntry)), "embedding"):
+        if schema.names.count(name) != 1:
+            raise ConfigurationError(f"{where} is not a gallery: {schema.names.count(name)} columns {name!r}, not one")
+    kind = schema.field("embedding").type
+    if not isinstance(kind, pa.FixedSizeListType) or kind.value_type != pa.float32() or kind.list_size < 1:
+        raise ConfigurationError(f"{where} is not a gallery: embedding is {kind}, expected fixed-size float32 lists")
+    if rows * kind.list_size > MAX_NUMBERS:
+        raise ConfigurationError(
+            f"{where}: {rows} embeddings of {kind.list_size} numbers, at most {MAX_NUMBERS} in all"
+        )
+    return int(kind.list_size)
 
 
 def _check(gallery: Gallery, where: str) -> None:
     entries, embeddings = gallery.entries, gallery.embeddings
     if not entries:
         raise ConfigurationError(f"{where}: no entries")
+    if not gallery.model:
+        raise ConfigurationError(f"{where}: does not say which model made its embeddings")
     if embeddings.ndim != 2 or len(embeddings) != len(entries):
         raise ConfigurationError(f"{where}: embeddings are {list(embeddings.shape)} for {len(entries)} entries")
+    for row, entry in enumerate(entries):
+        check_entry(entry, f"{where}, entry {row}")
     if len({entry.id for entry in entries}) != len(entries):
         raise ConfigurationError(f"{where}: some ids occur twice")
     modalities = sorted({entry.modality for entry in entries})
