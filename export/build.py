@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 import torch
 import transformers
 
 from sat2sound.checkpoints import locate
+from sat2sound.digests import file_sha256
 from sat2sound.export.graphs import graphs
 from sat2sound.export.onnx_graph import ExportedGraph, export_graph
 from sat2sound.export.profiles import MAX_K, PROFILES
-from sat2sound.export.repository import MANIFEST, build_repository, file_digests, read_manifest
+from sat2sound.export.repository import build_repository, file_digests, read_manifest
 from sat2sound.gallery import CAPTIONS, Gallery, GalleryEntry, make_gallery, read_captions, write_gallery
-from sat2sound.models import Sat2Sound
+from sat2sound.models import Embedder, Sat2Sound
 from sat2sound.models.text_encoder import tokenizer_file
-from sat2sound.preprocessing import Limits, TextTokenizer
 
 _BATCH = 32
 Progress = Callable[[str], None]
@@ -59,8 +57,7 @@ def inputs_digest(model: str, profile: str) -> str:
     for version in (torch.__version__, transformers.__version__, onnxruntime.__version__):
         digest.update(version.encode() + b"\0")
     for path in sources:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(file_sha256(path)))
     return digest.hexdigest()
 
 
@@ -72,7 +69,7 @@ def export_repository(
     loaded = Sat2Sound.from_checkpoint(model)
     tokenizer = tokenizer_file(loaded.config.text.encoder)
     progress("embedding the gallery")
-    gallery = embed_gallery(loaded, read_captions(), tokenizer)
+    gallery = embed_gallery(loaded, read_captions())
     max_k = min(MAX_K, len(gallery.entries))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -92,7 +89,7 @@ def export_repository(
             max_k=max_k,
             facts={
                 "inputs": inputs,
-                "checkpoint": _digest(locate(model)),
+                "checkpoint": file_sha256(locate(model)),
                 "text_encoder": loaded.config.text.encoder,
                 "gallery": {"entries": len(gallery.entries), "digest": gallery.digest.hex()},
                 "graphs": {entry.name: _facts(entry) for entry in exported},
@@ -101,17 +98,11 @@ def export_repository(
         )
 
 
-def embed_gallery(model: Sat2Sound, entries: list[GalleryEntry], tokenizer: Path) -> Gallery:
+def embed_gallery(model: Sat2Sound, entries: list[GalleryEntry]) -> Gallery:
     """Embed captions through the text branch, as the server would."""
-    text = model.config.text
-    encoder = TextTokenizer(tokenizer, text.max_tokens, text.buckets)
-    embeddings = []
-    with torch.inference_mode():
-        for start in range(0, len(entries), _BATCH):
-            captions = [entry.caption for entry in entries[start : start + _BATCH]]
-            ids, mask = (torch.from_numpy(array) for array in encoder.encode(captions, Limits()))
-            embeddings.append(model.pool_text(model.encode_text(ids, mask), mask).numpy())
-    return make_gallery(entries, np.concatenate(embeddings), model.config.name)
+    embedder = Embedder(model, batch=_BATCH, concepts_per_chunk=None)
+    embeddings = embedder.embed_text([entry.caption for entry in entries]).numpy()
+    return make_gallery(entries, embeddings, model.config.name)
 
 
 def _facts(graph: ExportedGraph) -> dict[str, Any]:
@@ -121,14 +112,3 @@ def _facts(graph: ExportedGraph) -> dict[str, Any]:
         "difference": float(f"{graph.difference:.1e}"),
         "tolerance": graph.tolerance,
     }
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def describe(destination: Path) -> dict[str, Any]:
-    """The manifest of a built repository, without its list of files."""
-    manifest = json.loads((destination / MANIFEST).read_text(encoding="utf-8"))
-    return {key: value for key, value in manifest.items() if key != "files"}

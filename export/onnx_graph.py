@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -63,7 +65,6 @@ def _write(graph: Graph, path: Path) -> None:
             if dim == -1:  # the same symbol for every input that varies together
                 axes[axis] = varying.setdefault("length", torch.export.Dim("length", min=1, max=4096))
         shapes.append(axes)
-    positional = _takes_star_arguments(graph)
     with warnings.catch_warnings():
         # The exporter's deprecations and tracing notes concern its internals; the comparison judges the result.
         warnings.simplefilter("ignore")
@@ -76,21 +77,25 @@ def _write(graph: Graph, path: Path) -> None:
             output_names=[tensor.name for tensor in outputs],
             opset_version=OPSET,
             dynamo=True,
-            dynamic_shapes=(shapes[0], tuple(shapes[1:])) if positional else tuple(shapes),
+            dynamic_shapes=_nested_like_arguments(graph.module, shapes),
             external_data=False,
             verbose=False,
             optimize=True,
         )
 
 
-def _takes_star_arguments(graph: Graph) -> bool:
-    return graph.name == "satellite_encoder"
+def _nested_like_arguments(module: torch.nn.Module, shapes: list[dict[int, Any]]) -> tuple[Any, ...]:
+    """One entry per parameter of the module's forward, those of `*arguments` together in one, as the exporter wants."""
+    kinds = [parameter.kind for parameter in inspect.signature(module.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return tuple(shapes)
+    alone = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*shapes[:alone], tuple(shapes[alone:]))
 
 
-def session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
-    """An onnxruntime session on the CPU. threads: 0 = onnxruntime's own choice."""
+def session(path: Path) -> onnxruntime.InferenceSession:
+    """An onnxruntime session on the CPU."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import sat2sound
 from sat2sound.configs import ModelConfig, load_config
 from sat2sound.contract import MODELS
+from sat2sound.digests import file_sha256
 from sat2sound.errors import ConfigurationError
 from sat2sound.export.folders import replacing
 from sat2sound.export.profiles import MAX_K, PROFILES, Profile
@@ -82,8 +82,7 @@ def file_digests(folder: Path) -> dict[str, str]:
     digests = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != MANIFEST and "__pycache__" not in path.parts:
-            with path.open("rb") as file:
-                digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+            digests[path.relative_to(folder).as_posix()] = file_sha256(path)
     return digests
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from sat2sound import published
 from sat2sound.configs import ModelConfig, config_names
 from sat2sound.errors import CheckpointError, ConfigurationError, CorruptCheckpoint, IncompatibleCheckpoint
+from sat2sound.hyperparameters import derive_config
 from sat2sound.models.sat2sound import Sat2Sound
 from sat2sound.pickles import load_lightning
 
@@ -111,8 +112,12 @@ def _download(repository: str, name: str) -> Path:
 
 def read_published(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     """Configuration and parameters, by this library's names, of a published Lightning checkpoint."""
-    checkpoint = load_lightning(path)
-    config = published_config(path, checkpoint["hyper_parameters"])
+    return interpret_published(path, load_lightning(path))
+
+
+def interpret_published(path: Path, checkpoint: Mapping[str, Any]) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """As `read_published`, of what `load_lightning` read. path: named in errors."""
+    config = derive_config(path, checkpoint["hyper_parameters"])
     state: dict[str, Tensor] = {}
     unknown = []
     for name, value in checkpoint["state_dict"].items():
@@ -130,13 +135,6 @@ def read_published(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
             fix="use a checkpoint that the published Sat2Sound code wrote",
         )
     return config, state
-
-
-def published_config(path: Path, hyper_parameters: Mapping[str, Any]) -> ModelConfig:
-    """The configuration that `hyper_parameters` describe: satellite type and which metadata parts exist."""
-    from sat2sound.hyperparameters import derive_config
-
-    return derive_config(path, hyper_parameters)
 
 
 def read_safetensors(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:

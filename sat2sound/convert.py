@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 
 from sat2sound import published
-from sat2sound.checkpoints import build, locate, read_published, read_safetensors, save_safetensors
+from sat2sound.checkpoints import build, interpret_published, locate, read_safetensors, save_safetensors
 from sat2sound.errors import CheckpointError
 from sat2sound.pickles import load_lightning
 
@@ -33,10 +33,11 @@ def convert(source: str | Path, destination: Path) -> Path:
     path = locate(source)
     kinds = (path.suffix, destination.suffix)
     if kinds == (".ckpt", ".safetensors"):
-        config, state = read_published(path)
+        checkpoint = load_lightning(path)
+        config, state = interpret_published(path, checkpoint)
         build(path, config, dict(state))  # refuse now what could not be loaded later
-        hyper_parameters = load_lightning(path)[_HYPER_PARAMETERS]
-        save_safetensors(destination, config, state, hyper_parameters=json.dumps(hyper_parameters, default=str))
+        hyper_parameters = json.dumps(checkpoint[_HYPER_PARAMETERS], default=str)
+        save_safetensors(destination, config, state, hyper_parameters=hyper_parameters)
     elif kinds == (".safetensors", ".ckpt"):
         _write_published(path, destination)
     else:
@@ -60,6 +61,3 @@ def _write_published(path: Path, destination: Path) -> None:
     partial = destination.with_name(destination.name + ".partial")
     torch.save({"state_dict": tensors, _HYPER_PARAMETERS: hyper_parameters}, partial)
     partial.replace(destination)
-
-
-__all__ = ["convert"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sat2sound.models.codebook import unit_length
-from sat2sound.models.text_encoder import tokenizer_file
+from sat2sound.models.text_encoder import text_tokenizer
 from sat2sound.preprocessing import Limits, SatelliteRequest, TextTokenizer, prepare_audio, prepare_satellite
 
 if TYPE_CHECKING:
@@ -58,11 +57,10 @@ class Embedder:
         self.model, self.batch, self.chunk = model, batch, concepts_per_chunk
         self.limits = limits or Limits()
 
-    @cached_property
+    @property
     def tokenizer(self) -> TextTokenizer:
         """The tokenizer that belongs to the model's text encoder."""
-        text = self.model.config.text
-        return TextTokenizer(tokenizer_file(text.encoder), text.max_tokens, text.buckets)
+        return text_tokenizer(self.model.config.text)
 
     # --- tokens and queries -----------------------------------------------------------------------------------------
     def _satellite_queries(

