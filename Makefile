@@ -1,6 +1,6 @@
 # Every command that a person needs. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo serve export test lint format parity train-starter clean
+.PHONY: help setup setup-all demo serve export test lint format parity train-starter lock clean
 
 SAT2SOUND := .venv/bin/sat2sound
 PYTHON ?=
@@ -13,8 +13,8 @@ help:  ## list the commands
 setup:  ## create the two environments (.venv, .triton); done by the others as needed
 	@sh tools/setup.sh runtime triton
 
-setup-dev:
-	@sh tools/setup.sh dev triton
+setup-all:  ## everything in .venv: training, maps, gateway, test tools
+	@sh tools/setup.sh all triton
 
 demo: setup  ## what does this place sound like? [IMAGE=path LAT=.. LON=.. MONTH=1..12 HOUR=0..23]
 	@$(SAT2SOUND) demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(LAT),--latitude=$(LAT)) $(if $(LON),--longitude=$(LON)) \
@@ -26,24 +26,27 @@ export: setup  ## build the model repository of the starter into build/repositor
 serve: setup  ## run the server in the foreground on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
 	@exec $(SAT2SOUND) serve $(SERVE_OPTIONS)
 
-test: setup-dev lint  ## lint, type check and run all tests
+test: setup-all lint  ## lint, type check and run all tests
 	@.venv/bin/python -m pytest $(PYTEST_OPTIONS)
 
-lint: setup-dev  ## ruff and mypy
+lint: setup-all  ## ruff and mypy
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@sh tools/link_for_typecheck.sh
 	@.venv/bin/mypy build/typecheck/sat2sound tests
 
-format: setup-dev  ## let ruff format and mend what it can
+format: setup-all  ## let ruff format and mend what it can
 	@.venv/bin/ruff check --fix -q . || true
 	@.venv/bin/ruff format .
 
-parity: setup-dev  ## compare with the published model's numbers [DIR=../shared/parity]
+parity: setup-all  ## compare with the published model's numbers [DIR=../shared/parity]
 	@.venv/bin/python tests/parity.py $(or $(DIR),../shared/parity)
 
-train-starter: setup-dev  ## train the starter again from DATA (default ../shared/data); hours on 2 cores
+train-starter: setup-all  ## train the starter again from DATA (default ../shared/data); hours on 2 cores
 	@.venv/bin/python -m sat2sound.training.starter --data $(or $(DATA),../shared/data) --out build/training
+
+lock:  ## find the exact versions of all packages anew (requirements/*constraints.txt)
+	@sh tools/lock.sh
 
 clean:  ## remove built files; the environments stay
 	@rm -rf build

@@ -6,12 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from shared_data import ROOT
 from tiny_repository import build_tiny_repository
 
 from sat2sound.serving.environment import ServingEnvironment, find_environment
 from sat2sound.serving.errors import UnusableEnvironment
 from sat2sound.serving.launcher import TritonServer
+
+
+# The same examples in every run: a run that fails can be run again. `make test PYTEST_OPTIONS=--hypothesis-profile=explore`
+# looks for new ones.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=300)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
