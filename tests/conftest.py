@@ -14,9 +14,8 @@ from sat2sound.serving.environment import ServingEnvironment, find_environment
 from sat2sound.serving.errors import UnusableEnvironment
 from sat2sound.serving.launcher import TritonServer
 
-
-# The same examples in every run: a run that fails can be run again. `make test PYTEST_OPTIONS=--hypothesis-profile=explore`
-# looks for new ones.
+# The same examples in every run: a run that fails can be run again. To look for new ones:
+# make test PYTEST_OPTIONS=--hypothesis-profile=explore
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=300)
 settings.load_profile("repeatable")

@@ -16,7 +16,7 @@ from torch import Tensor
 from sat2sound.training.losses import contrastive_loss, sat2sound_loss
 
 SCALES = {name: torch.tensor(math.log(1 / 0.07)) for name in ("ia", "it", "at", "i_at", "fdt")}
-# Logits reach 1 / 0.07 in float32: a loss near zero is their difference and carries 1e-5 of rounding, whatever its size.
+# Logits reach 1 / 0.07 in float32: a loss near zero is their difference and carries 1e-5 of rounding all the same.
 ROUNDING = 1e-5
 SETS = ("satellite", "audio", "audio_caption", "image_caption")
 batches = some.tuples(some.integers(2, 12), some.integers(2, 24), some.integers(0, 2**31))
