@@ -3,6 +3,7 @@
     Sat2SoundError
     |-- InvalidInput         what a caller sent cannot be used (also a ValueError; INVALID_ARGUMENT on the wire)
     |-- ConfigurationError   a model configuration or a repository contradicts itself
+    |-- DatasetError         a dataset cannot be used as it is: unknown layout, empty split, too many damaged files
     `-- CheckpointError      a checkpoint cannot be used; names the file, the problem and the fix
         |-- UnsafeCheckpoint     the pickle asks for code that is not on the allow-list
         |-- CorruptCheckpoint    truncated, or not a checkpoint at all
@@ -33,6 +34,14 @@ class InvalidInput(Sat2SoundError, ValueError):
 
 class ConfigurationError(Sat2SoundError):
     """A model configuration or a model repository contradicts itself."""
+
+
+class DatasetError(Sat2SoundError):
+    """A dataset cannot be used as it is. problem: what is wrong; fix: what to do."""
+
+    def __init__(self, problem: str, *, fix: str) -> None:
+        self.problem, self.fix = problem, fix
+        super().__init__(f"{problem}; to fix it, {fix}")
 
 
 class CheckpointError(Sat2SoundError):

@@ -44,12 +44,13 @@ def exit_code(error: Exception) -> ExitCode:
     """The code for an error that a person can do something about; FAULT for any other."""
     from sat2sound.clients import errors
     from sat2sound.clients.tiles import TileError
-    from sat2sound.errors import CheckpointError, ConfigurationError, InvalidInput, Sat2SoundError
+    from sat2sound.errors import CheckpointError, ConfigurationError, DatasetError, InvalidInput, Sat2SoundError
 
     table: tuple[tuple[type[Exception], ExitCode], ...] = (
         (InvalidInput, ExitCode.INVALID),
         (ConfigurationError, ExitCode.INVALID),
         (CheckpointError, ExitCode.INVALID),
+        (DatasetError, ExitCode.INVALID),
         (errors.InvalidRequest, ExitCode.INVALID),
         (errors.ServerUnavailable, ExitCode.UNAVAILABLE),
         (errors.DeadlineExceeded, ExitCode.DEADLINE),

@@ -13,24 +13,12 @@ from torch import Tensor
 
 from sat2sound.models.codebook import unit_length
 from sat2sound.models.text_encoder import text_tokenizer
-from sat2sound.preprocessing import Limits, SatelliteRequest, TextTokenizer, prepare_audio, prepare_satellite
+from sat2sound.preprocessing import Limits, Metadata, SatelliteRequest, TextTokenizer, prepare_audio, prepare_satellite
 
 if TYPE_CHECKING:
     from sat2sound.models.sat2sound import Sat2Sound
 
 File = bytes | str | Path
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What is known about a recording at a place; None = unknown. Degrees, month 1..12, local hour 0..23."""
-
-    latitude: float | None = None
-    longitude: float | None = None
-    month: int | None = None
-    hour: int | None = None
-    audio_source: str | None = None
-    caption_source: str | None = None
 
 
 @dataclass(frozen=True)

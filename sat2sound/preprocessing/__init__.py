@@ -14,7 +14,7 @@ from sat2sound.preprocessing.image import (
 )
 from sat2sound.preprocessing.limits import Limits
 from sat2sound.preprocessing.log_mel import log_mel, prepare_audio
-from sat2sound.preprocessing.metadata import AUDIO_SOURCES, CAPTION_SOURCES, Conditions
+from sat2sound.preprocessing.metadata import AUDIO_SOURCES, CAPTION_SOURCES, Conditions, Metadata
 from sat2sound.preprocessing.satellite import SatelliteRequest, prepare_satellite
 from sat2sound.preprocessing.text import TextTokenizer, check_text, decode_text
 
@@ -27,6 +27,7 @@ __all__ = [
     "SECONDS",
     "Conditions",
     "Limits",
+    "Metadata",
     "SatelliteRequest",
     "TextTokenizer",
     "check_text",

@@ -18,6 +18,18 @@ GROUND_SAMPLE_DISTANCES = (0.01, 1000.0)  # metres per pixel
 
 
 @dataclass(frozen=True)
+class Metadata:
+    """What is known about a recording at a place; None = unknown. Degrees, month 1..12, local hour 0..23."""
+
+    latitude: float | None = None
+    longitude: float | None = None
+    month: int | None = None
+    hour: int | None = None
+    audio_source: str | None = None
+    caption_source: str | None = None
+
+
+@dataclass(frozen=True)
 class Conditions:
     """Prepared metadata of one image, in the order of contract.CONDITIONS. NaN = missing.
 

@@ -68,7 +68,7 @@ class StarterFolder:
         Raises ConfigurationError if the split is empty or too many files are damaged.
         """
         pixels, scenes = [], []
-        rows = self._rows("images.csv", ("path", "scene", "split"), split)
+        rows = self.rows("images.csv", ("path", "scene", "split"), split)
         aerial = satellite_type("aerial")
         for row in rows:
             try:
@@ -84,7 +84,7 @@ class StarterFolder:
     def recordings(self, split: str, *, prepared: bool) -> AudioSet:
         """Recordings of a split with a permissive licence. prepared: only the first 10 s, as the server takes them."""
         columns = ("path", "group", "label", "split", "tier", "duration_s")
-        rows = [row for row in self._rows("audio.csv", columns, split) if row["tier"] == PERMISSIVE_TIER]
+        rows = [row for row in self.rows("audio.csv", columns, split) if row["tier"] == PERMISSIVE_TIER]
         log_mels, labels, groups = [], [], []
         for row in rows:
             last = 0 if prepared else int((float(row["duration_s"]) - 1.0) // SECONDS)  # ends shorter than 1 s are left
@@ -100,7 +100,8 @@ class StarterFolder:
         self._check(rows, len(log_mels))
         return AudioSet(tuple(log_mels), tuple(labels), tuple(groups))
 
-    def _rows(self, name: str, columns: Sequence[str], split: str) -> list[dict[str, str]]:
+    def rows(self, name: str, columns: Sequence[str], split: str) -> list[dict[str, str]]:
+        """The rows of a table that belong to a split. Raises ConfigurationError: no file, no such columns, no rows."""
         path = self.folder / name
         try:
             with path.open(newline="", encoding="utf-8") as file:

@@ -19,7 +19,7 @@ import sat2sound
 from sat2sound.clients import errors
 from sat2sound.clients.cli.exit_codes import MEANINGS, ExitCode, exit_code
 from sat2sound.clients.tiles import TileError
-from sat2sound.errors import ConfigurationError, InvalidInput, Sat2SoundError
+from sat2sound.errors import ConfigurationError, DatasetError, InvalidInput, Sat2SoundError
 
 COMMAND = Path(sys.executable).with_name("sat2sound")
 
@@ -193,6 +193,7 @@ def test_a_tile_service_that_does_not_answer(tmp_path: Path) -> None:
     [
         (InvalidInput("a", expected="b", fix="c"), ExitCode.INVALID),
         (ConfigurationError("a"), ExitCode.INVALID),
+        (DatasetError("a", fix="b"), ExitCode.INVALID),
         (errors.InvalidItems({0: "a"}, None, 1), ExitCode.INVALID),
         (errors.ServerUnreachable("a"), ExitCode.UNAVAILABLE),
         (errors.ServerOverloaded("a"), ExitCode.UNAVAILABLE),
