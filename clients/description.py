@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sat2sound.clients.connection import Connection, Deadline
 from sat2sound.configs import ModelConfig, load_config
+from sat2sound.contract import DESCRIBED_MODEL, DESCRIPTION_PARAMETER
 from sat2sound.errors import ConfigurationError
 from sat2sound.satellite_types import SatelliteType
 
@@ -54,6 +56,20 @@ def describe_repository(repository: Path) -> ModelDescription:
             f"{repository} is not a built model repository ({error.strerror}); build one with `sat2sound export`"
         ) from None
     return ModelDescription(ModelConfig.from_json(text))
+
+
+def describe_server(connection: Connection, deadline: Deadline) -> ModelDescription:
+    """Ask a server which model it serves.
+
+    Raises ClientError if it cannot be asked, ConfigurationError if its repository does not say.
+    """
+    parameters = connection.model_config(DESCRIBED_MODEL, deadline).parameters
+    if DESCRIPTION_PARAMETER not in parameters:
+        raise ConfigurationError(
+            f"the server at {connection.url} does not say which model it serves; build its repository again with "
+            "`sat2sound export`"
+        )
+    return ModelDescription(ModelConfig.from_json(parameters[DESCRIPTION_PARAMETER].string_value))
 
 
 def default_description() -> ModelDescription:

@@ -72,7 +72,7 @@ def build_repository(
 
 def write_configurations(folder: Path, config: ModelConfig, profile: Profile, max_k: int) -> None:
     """Write <model>/config.pbtxt for every model of the contract."""
-    for name, text in configurations(config.dimensions(max_k), profile).items():
+    for name, text in configurations(config, profile, max_k).items():
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "config.pbtxt").write_text(text, encoding="utf-8")
 

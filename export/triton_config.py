@@ -5,8 +5,9 @@ from __future__ import annotations
 from google.protobuf import text_format  # type: ignore[import-untyped]
 from tritonclient.grpc import model_config_pb2
 
+from sat2sound.configs import ModelConfig
+from sat2sound.contract import DESCRIBED_MODEL, DESCRIPTION_PARAMETER, Dimensions, ModelContract, Step, Tensor
 from sat2sound.contract import MODELS as CONTRACT
-from sat2sound.contract import Dimensions, ModelContract, Step, Tensor
 from sat2sound.export.profiles import ModelServing, Profile
 
 _DATA_TYPES = {
@@ -38,9 +39,12 @@ def model_config(model: ModelContract, dimensions: Dimensions, profile: Profile)
     return config
 
 
-def configurations(dimensions: Dimensions, profile: Profile) -> dict[str, str]:
-    """Model name -> text of its config.pbtxt, for every model of the contract."""
-    return {name: render(model_config(model, dimensions, profile)) for name, model in CONTRACT.items()}
+def configurations(config: ModelConfig, profile: Profile, max_k: int) -> dict[str, str]:
+    """Model name -> text of its config.pbtxt, for every model. max_k: rows that `similarity` returns."""
+    dimensions = config.dimensions(max_k)
+    models = {name: model_config(model, dimensions, profile) for name, model in CONTRACT.items()}
+    models[DESCRIBED_MODEL].parameters[DESCRIPTION_PARAMETER].string_value = config.to_compact_json()
+    return {name: render(model) for name, model in models.items()}
 
 
 def render(config: model_config_pb2.ModelConfig) -> str:

@@ -22,6 +22,8 @@ MEL_FRAMES = 1001
 MEL_BINS = 64
 DEFAULT_TOP_K = 10
 GALLERY_DIGEST_BYTES = 32  # SHA-256
+# Where a server says which model it serves: a parameter of this ensemble's configuration, JSON of the `ModelConfig`.
+DESCRIBED_MODEL, DESCRIPTION_PARAMETER = "embed_pixels", "sat2sound_model"
 
 
 @dataclass(frozen=True)

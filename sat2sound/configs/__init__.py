@@ -123,6 +123,10 @@ class ModelConfig:
         """Readable JSON that `from_json` reads back to an equal configuration."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
+    def to_compact_json(self) -> str:
+        """The same on one line."""
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
         """Parse and check. Raises ConfigurationError naming the field that is wrong."""

@@ -49,7 +49,7 @@ def promised(tensors: tuple[Tensor, ...]) -> dict[str, tuple[str, tuple[int, ...
 
 
 def test_the_checked_in_configurations_are_what_a_build_writes() -> None:
-    written = configurations(DIMENSIONS, PROFILES["cpu"])
+    written = configurations(load_config("starter"), PROFILES["cpu"], MAX_K)
     on_disk = {path.parent.name: path.read_bytes() for path in SOURCES.glob("*/config.pbtxt")}
     assert on_disk.keys() == written.keys() == MODELS.keys()
     stale = [name for name, text in written.items() if on_disk[name] != text.encode()]
