@@ -20,28 +20,36 @@ from sat2sound.export.profiles import MAX_K, PROFILES
 from sat2sound.export.repository import build_repository, file_digests, read_manifest
 from sat2sound.gallery import CAPTIONS, Gallery, GalleryEntry, make_gallery, read_captions, write_gallery
 from sat2sound.models import Embedder, Sat2Sound
-from sat2sound.models.text_encoder import tokenizer_file
+from sat2sound.models.text_encoder import text_encoder_files, tokenizer_file
 
 _BATCH = 32
 Progress = Callable[[str], None]
 
 
 def ensure_repository(
-    destination: Path, model: str = "starter", *, profile: str = "cpu", progress: Progress = lambda message: None
+    destination: Path,
+    model: str = "starter",
+    *,
+    profile: str = "cpu",
+    text_encoder: Path | None = None,
+    progress: Progress = lambda message: None,
 ) -> Path:
     """A model repository for this model at `destination`, built if it is absent, damaged or out of date.
 
-    model: "starter", a checkpoint file or a hub name. progress: called with one line per step. Returns the destination.
+    model: "starter", a checkpoint file or a hub name. text_encoder: folder of the frozen text encoder, where the hub
+    cannot be reached. progress: called with one line per step. Returns the destination.
     """
-    inputs = inputs_digest(model, profile)
+    inputs = inputs_digest(model, profile, text_encoder)
     manifest = read_manifest(destination)
     if manifest and manifest.get("inputs") == inputs and manifest.get("files") == file_digests(destination):
         progress(f"model repository {destination} is up to date")
         return destination
-    return export_repository(destination, model, profile=profile, inputs=inputs, progress=progress)
+    return export_repository(
+        destination, model, profile=profile, inputs=inputs, text_encoder=text_encoder, progress=progress
+    )
 
 
-def inputs_digest(model: str, profile: str) -> str:
+def inputs_digest(model: str, profile: str, text_encoder: Path | None = None) -> str:
     """SHA-256 over everything that decides what a build contains: weights, captions, sources and exporter versions."""
     package = Path(__file__).resolve().parent
     sources = [
@@ -52,6 +60,7 @@ def inputs_digest(model: str, profile: str) -> str:
         package.parent / "sat2sound" / "contract.py",
         CAPTIONS,
         locate(model),
+        *(text_encoder_files(text_encoder) if text_encoder else []),
     ]
     digest = hashlib.sha256(profile.encode())
     for version in (torch.__version__, transformers.__version__, onnxruntime.__version__):
@@ -62,11 +71,17 @@ def inputs_digest(model: str, profile: str) -> str:
 
 
 def export_repository(
-    destination: Path, model: str, *, profile: str, inputs: str, progress: Progress = lambda message: None
+    destination: Path,
+    model: str,
+    *,
+    profile: str,
+    inputs: str,
+    text_encoder: Path | None = None,
+    progress: Progress = lambda message: None,
 ) -> Path:
     """Build unconditionally. Raises GraphRejected if a graph does not compute what torch computes."""
     progress(f"loading {model}")
-    loaded = Sat2Sound.from_checkpoint(model)
+    loaded = Sat2Sound.from_checkpoint(model, text_encoder)
     tokenizer = tokenizer_file(loaded.config.text.encoder)
     progress("embedding the gallery")
     gallery = embed_gallery(loaded, read_captions())

@@ -15,8 +15,10 @@ from torch import Tensor
 from sat2sound import published
 from sat2sound.configs import ModelConfig, config_names
 from sat2sound.errors import CheckpointError, ConfigurationError, CorruptCheckpoint, IncompatibleCheckpoint
+from sat2sound.hub import HubUnreachable, NotOnHub, hub_file
 from sat2sound.hyperparameters import derive_config
 from sat2sound.models.sat2sound import Sat2Sound
+from sat2sound.models.text_encoder import with_text_encoder
 from sat2sound.pickles import load_lightning
 
 FORMAT = "sat2sound"
@@ -24,17 +26,21 @@ STARTER = Path(__file__).parent / "weights" / "starter.safetensors"
 HUB_REPOSITORY = "MVRL/sat2sound"
 
 
-def load_model(source: str | Path) -> Sat2Sound:
+def load_model(source: str | Path, text_encoder: str | Path | None = None) -> Sat2Sound:
     """A model in eval mode, in float32.
 
     source: "starter"; a .safetensors file; a published Lightning .ckpt; or "<hub repository>:<name>", e.g.
-    "MVRL/sat2sound:bingmap_withmeta", which is downloaded once and cached. Raises CheckpointError.
+    "MVRL/sat2sound:bingmap_withmeta", which is downloaded once and cached. text_encoder: a folder (or hub name) to take
+    the frozen text encoder and its tokenizer from, instead of where the configuration says; needed offline. It is read
+    when the first text comes. Raises CheckpointError, and TextEncoderError if `text_encoder` is no such folder.
     """
     path = locate(source)
     if path.suffix == ".safetensors":
         config, state = read_safetensors(path)
     else:
         config, state = read_published(path)
+    if text_encoder is not None:
+        config = with_text_encoder(config, text_encoder)
     return build(path, config, state)
 
 
@@ -87,27 +93,15 @@ def locate(source: str | Path) -> Path:
 
 
 def _download(repository: str, name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
-
     file = f"sat2sound/{name}.ckpt"
     try:
-        return Path(hf_hub_download(repository, file))
-    except (EntryNotFoundError, RepositoryNotFoundError) as error:
-        if "LocalEntryNotFound" not in type(error).__name__:
-            raise CheckpointError(
-                f"{repository}:{name}",
-                f"the hub has no {file} there",
-                fix="check the name; published: {bingmap,sentinel,SoundingEarth}_{nometa,withmeta}",
-            ) from error
-        reason: Exception = error
-    except (HfHubHTTPError, OSError) as error:
-        reason = error
-    raise CheckpointError(
-        f"{repository}:{name}",
-        f"cannot be downloaded ({type(reason).__name__}) and is not in the cache",
-        fix=f"download {file} from https://huggingface.co/{repository} elsewhere and give its path",
-    ) from reason
+        return hub_file(repository, file)
+    except NotOnHub as error:
+        fix = "check the name; published: {bingmap,sentinel,SoundingEarth}_{nometa,withmeta}"
+        raise CheckpointError(f"{repository}:{name}", str(error), fix=fix) from error
+    except HubUnreachable as error:
+        fix = f"download {file} from https://huggingface.co/{repository} elsewhere and give its path"
+        raise CheckpointError(f"{repository}:{name}", str(error), fix=fix) from error
 
 
 def read_published(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:

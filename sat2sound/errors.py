@@ -3,6 +3,7 @@
     Sat2SoundError
     |-- InvalidInput         what a caller sent cannot be used (also a ValueError; INVALID_ARGUMENT on the wire)
     |-- ConfigurationError   a model configuration or a repository contradicts itself
+    |   `-- TextEncoderError     the frozen text encoder that a configuration names cannot be had, or is another one
     |-- DatasetError         a dataset cannot be used as it is: unknown layout, empty split, too many damaged files
     `-- CheckpointError      a checkpoint cannot be used; names the file, the problem and the fix
         |-- UnsafeCheckpoint     the pickle asks for code that is not on the allow-list
@@ -34,6 +35,14 @@ class InvalidInput(Sat2SoundError, ValueError):
 
 class ConfigurationError(Sat2SoundError):
     """A model configuration or a model repository contradicts itself."""
+
+
+class TextEncoderError(ConfigurationError):
+    """The frozen text encoder that a configuration names cannot be had, cannot be read, or is another one."""
+
+    def __init__(self, encoder: object, problem: str, *, fix: str) -> None:
+        self.encoder, self.problem, self.fix = str(encoder), problem, fix
+        super().__init__(f"text encoder {encoder}: {problem}; to fix it, {fix}")
 
 
 class DatasetError(Sat2SoundError):

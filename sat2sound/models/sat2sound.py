@@ -51,14 +51,16 @@ class Sat2Sound(nn.Module):
         return cls(load_config(config) if isinstance(config, str) else config)
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path) -> Sat2Sound:
+    def from_checkpoint(cls, path: str | Path, text_encoder: str | Path | None = None) -> Sat2Sound:
         """A trained model in eval mode: "starter", a .safetensors or .ckpt file, or `<hub repository>:<name>`.
 
-        Raises CheckpointError (see sat2sound.errors) naming the file, the problem and the fix.
+        text_encoder: a local folder with the frozen text encoder (config.json, model.safetensors, tokenizer.json), for
+        machines without the hub; default: what the configuration names, google/flan-t5-large for published models.
+        Raises CheckpointError or TextEncoderError (see sat2sound.errors) naming the file, the problem and the fix.
         """
         from sat2sound.checkpoints import load_model
 
-        return load_model(path)
+        return load_model(path, text_encoder)
 
     @property
     def text(self) -> TextEncoder:

@@ -135,6 +135,20 @@ def test_mistakes_end_with_their_code_and_one_line(server: Any, image: Path, tmp
     failed(run("listen", image, "--month", "July"), ExitCode.INVALID, "Invalid value for '--month'")
 
 
+def test_export_with_a_text_encoder_that_is_not_there_or_does_not_fit(tmp_path: Path) -> None:
+    to = ("--destination", tmp_path / "repository")
+    failed(
+        run("export", "--text-encoder", tmp_path / "absent", *to),
+        ExitCode.INVALID,
+        "Invalid value for '--text-encoder'",
+    )
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = run("export", "--text-encoder", empty, *to)
+    assert (done.returncode, done.stdout) == (ExitCode.INVALID, ""), done.stderr
+    assert f"text encoder {empty}: tokenizer.json is missing" in " ".join(done.stderr.split())
+
+
 def test_a_server_that_was_named_is_never_replaced(image: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     failed(run("listen", image, "--server", address), ExitCode.UNAVAILABLE, f"error: {address}")
