@@ -47,7 +47,8 @@ class MetadataConfig:
 
 @dataclass(frozen=True)
 class AudioConfig:
-    """HTS-AT. width: of the first stage (doubles at each); depths, heads: per stage; window: in patches."""
+    """HTS-AT. width: of the first stage (doubles at each); depths, heads: per stage; window: in patches; stem: how the
+    folded spectrogram becomes patch tokens."""
 
     width: int
     depths: tuple[int, ...]
@@ -55,6 +56,7 @@ class AudioConfig:
     window: int = 8
     patch_size: int = 4
     image_size: int = 256
+    stem: Literal["patch", "convolutional"] = "patch"
 
     @property
     def output_width(self) -> int:

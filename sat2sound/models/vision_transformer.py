@@ -13,12 +13,12 @@ from sat2sound.models.position import ground_position_embedding
 class PatchStem(nn.Module):
     """Non-overlapping patches by one strided convolution, as published."""
 
-    def __init__(self, config: SatelliteConfig) -> None:
+    def __init__(self, channels: int, width: int, patch_size: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size)
+        self.proj = nn.Conv2d(channels, width, patch_size, stride=patch_size)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """pixels: float32 [B, 3, H, W], normalised -> float32 [B, patches, width]."""
+        """pixels: float32 [B, channels, H, W], normalised -> float32 [B, patches, width]."""
         patches: Tensor = self.proj(pixels)
         return patches.flatten(2).transpose(1, 2)
 
@@ -43,21 +43,21 @@ class ResidualBlock(nn.Module):
 
 
 class ConvolutionalStem(nn.Module):
-    """Overlapping convolutions, each halving the resolution: learns from far fewer images than a patch stem."""
+    """Overlapping convolutions, each halving the resolution: learns from far fewer samples than a patch stem."""
 
-    def __init__(self, config: SatelliteConfig) -> None:
+    def __init__(self, channels: int, width: int, patch_size: int) -> None:
         super().__init__()
-        halvings = config.patch_size.bit_length() - 1
-        widths = [config.width // 2 ** (halvings - 1 - step) for step in range(halvings)]
+        halvings = patch_size.bit_length() - 1
+        widths = [width // 2 ** (halvings - 1 - step) for step in range(halvings)]
         layers: list[nn.Module] = []
-        for step, (before, after) in enumerate(zip([3, *widths], widths, strict=False)):
+        for step, (before, after) in enumerate(zip([channels, *widths], widths, strict=False)):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.GELU()]
             if step > 0:  # at half the resolution a block would cost as much as at all others together
                 layers.append(ResidualBlock(after))
-        self.layers = nn.Sequential(*layers, nn.Conv2d(config.width, config.width, 1))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, width, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """pixels: float32 [B, 3, H, W], normalised -> float32 [B, patches, width]."""
+        """pixels: float32 [B, channels, H, W], normalised -> float32 [B, patches, width]."""
         patches: Tensor = self.layers(pixels)
         return patches.flatten(2).transpose(1, 2)
 
@@ -118,7 +118,8 @@ class VisionTransformer(nn.Module):
     def __init__(self, config: SatelliteConfig) -> None:
         super().__init__()
         self.config = config
-        self.patch_embed = PatchStem(config) if config.stem == "patch" else ConvolutionalStem(config)
+        stem = PatchStem if config.stem == "patch" else ConvolutionalStem
+        self.patch_embed = stem(3, config.width, config.patch_size)
         self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.depth))
 
     def forward(self, pixels: Tensor, ground_sample_distance: Tensor) -> Tensor:
