@@ -15,9 +15,10 @@ import transformers
 from sat2sound.checkpoints import locate
 from sat2sound.digests import file_sha256
 from sat2sound.export.graphs import graphs
+from sat2sound.export.manifest import file_digests, read_manifest
 from sat2sound.export.onnx_graph import ExportedGraph, export_graph
 from sat2sound.export.profiles import MAX_K, PROFILES
-from sat2sound.export.repository import build_repository, file_digests, read_manifest
+from sat2sound.export.repository import build_repository
 from sat2sound.gallery import CAPTIONS, Gallery, GalleryEntry, make_gallery, read_captions, write_gallery
 from sat2sound.models import Embedder, Sat2Sound
 from sat2sound.models.text_encoder import text_encoder_files, tokenizer_file

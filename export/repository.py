@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import sat2sound
 from sat2sound.configs import ModelConfig, load_config
 from sat2sound.contract import MODELS
-from sat2sound.digests import file_sha256
 from sat2sound.errors import ConfigurationError
 from sat2sound.export.folders import replacing
+from sat2sound.export.manifest import read_manifest, write_manifest
 from sat2sound.export.profiles import MAX_K, PROFILES, Profile
 from sat2sound.export.triton_config import configurations
 
 SOURCES = Path(__file__).resolve().parent.parent / "model_repository"
-MANIFEST = "manifest.json"
 VERSION = "1"
 
 
@@ -75,30 +72,6 @@ def write_configurations(folder: Path, config: ModelConfig, profile: Profile, ma
     for name, text in configurations(config, profile, max_k).items():
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "config.pbtxt").write_text(text, encoding="utf-8")
-
-
-def file_digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file but the manifest, by relative path."""
-    digests = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != MANIFEST and "__pycache__" not in path.parts:
-            digests[path.relative_to(folder).as_posix()] = file_sha256(path)
-    return digests
-
-
-def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
-    """manifest.json: the facts, this package's version, and the digest of every file."""
-    manifest = {**facts, "sat2sound": sat2sound.__version__, "files": file_digests(folder)}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a built repository, or None if there is none that can be read."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) else None
 
 
 def main() -> None:

@@ -25,21 +25,23 @@ class ModelState:
 
 
 class Control:
-    """Calls to the server on host:port. Its key is the secret that `restriction_arguments` tells the server.
+    """Calls to the server on host:port. key: the secret that these calls need; default: a new one.
+
+    A server that is started with `restriction_arguments` knows the key.
 
     Methods raise OSError when the server does not answer, ServingError when it refuses; is_live and is_ready are False.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, key: str | None = None) -> None:
         self.host, self.port = host, port
-        self._key = secrets.token_urlsafe(18)
+        self.key = secrets.token_urlsafe(18) if key is None else key
 
     def restriction_arguments(self) -> list[str]:
         """Server arguments that reserve the administrative calls for the holder of this object's key.
 
         The key is visible to other users of the same machine in the process list: it keeps network clients out.
         """
-        rule = f"{RESTRICTED}:{CONTROL_HEADER}={self._key}"
+        rule = f"{RESTRICTED}:{CONTROL_HEADER}={self.key}"
         return [f"--http-restricted-api={rule}", f"--grpc-restricted-protocol={rule}"]
 
     def is_live(self) -> bool:
@@ -105,7 +107,7 @@ class Control:
         connection = http.client.HTTPConnection(self.host, port or self.port, timeout=30)
         try:
             payload = None if body is None else json.dumps(body)
-            connection.request(method, path, payload, {CONTROL_HEADER: self._key})
+            connection.request(method, path, payload, {CONTROL_HEADER: self.key})
             response = connection.getresponse()
             return response.status, response.read().decode("utf-8", "replace")
         except http.client.HTTPException as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sat2sound.clients.cli import ask, local
+from sat2sound.clients.cli import ask, cluster, local
 from sat2sound.clients.cli.exit_codes import MEANINGS
 
 _EXIT_CODES = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items()) + "."
@@ -25,6 +25,8 @@ app.command()(ask.score)
 app.command()(local.serve)
 app.command()(local.export)
 app.command()(local.convert)
+app.add_typer(cluster.repository, name="repository")
+app.command()(cluster.drain)
 app.command()(local.version)
 
 

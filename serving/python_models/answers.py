@@ -15,6 +15,7 @@ import triton_python_backend_utils as pb_utils
 from sat2sound.configs import ModelConfig
 from sat2sound.contract import MODELS, ModelContract
 from sat2sound.errors import InvalidInput
+from sat2sound.serving.python_models.durations import StepDurations
 from sat2sound.serving.python_models.items import fit
 from sat2sound.serving.stub_check import require_working_tensors
 
@@ -37,6 +38,7 @@ class ContractModel(ABC):
         """Triton calls this once per instance, before the model is ready."""
         require_working_tensors(pb_utils)
         self.contract: ModelContract = MODELS[self.name]
+        self.durations = StepDurations(pb_utils, self.name)
         self.load(Path(arguments["model_repository"], arguments["model_version"]))
 
     @abstractmethod
@@ -53,7 +55,8 @@ class ContractModel(ABC):
 
     def _respond(self, request: Any) -> Any:
         try:
-            outputs = self.answer({tensor.name: _read(request, tensor.name) for tensor in self.contract.inputs})
+            with self.durations.measured():
+                outputs = self.answer({tensor.name: _read(request, tensor.name) for tensor in self.contract.inputs})
             return pb_utils.InferenceResponse(
                 output_tensors=[
                     pb_utils.Tensor(tensor.name, np.ascontiguousarray(values, dtype=_NUMPY[tensor.datatype]))

@@ -17,8 +17,9 @@ from sat2sound.configs import ModelConfig
 from sat2sound.contract import MODELS
 from sat2sound.errors import ConfigurationError
 from sat2sound.export.folders import replacing
+from sat2sound.export.manifest import file_digests, read_manifest
 from sat2sound.export.profiles import PROFILES
-from sat2sound.export.repository import SOURCES, build_repository, file_digests, read_manifest
+from sat2sound.export.repository import SOURCES, build_repository
 from sat2sound.gallery import read_gallery
 
 
