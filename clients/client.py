@@ -23,6 +23,7 @@ from sat2sound.clients.inputs import (
     bytes_array,
     column_of,
     condition_arrays,
+    embedding_array,
     file_bytes,
     option_arrays,
     pixel_array,
@@ -134,7 +135,7 @@ class Sat2SoundClient:
         self, embedding: Floats, *, top_k: int | None = None, deadline: float | None = None
     ) -> list[Ranking]:
         """One ranking of the gallery for each embedding float32 [B, D] (or [D]), of an image, a sound or a text."""
-        array = np.atleast_2d(np.asarray(embedding, dtype=np.float32))
+        array = embedding_array(embedding, "embeddings")
         return self._rank("search_gallery", {EMBEDDING.name: array}, top_k, deadline)
 
     def score_queries(
@@ -150,7 +151,7 @@ class Sat2SoundClient:
         queries: float32 [n, D] for all images, or [B, n, D].
         """
         inputs = _image_inputs(images, options)
-        array = np.asarray(queries, dtype=np.float32)
+        array = embedding_array(queries, "queries")
         count = len(inputs[IMAGE.name])
         if array.ndim == 2:
             array = np.broadcast_to(array, (count, *array.shape))

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from sat2sound.contract import CONDITIONS, IMAGE_OPTIONS, IMAGE_SIZE, DataType, Tensor
 from sat2sound.errors import InvalidInput
+from sat2sound.preprocessing.metadata import check_conditions
+from sat2sound.serving.python_models.items import each_item
 
 File: TypeAlias = bytes | str | Path  # encoded bytes, or the path of a file that holds them
 Value = TypeVar("Value")
@@ -119,19 +121,48 @@ def pixel_array(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(array)
 
 
+def embedding_array(vectors: Any, name: str) -> npt.NDArray[np.float32]:
+    """float32 [B, ..., D]; a vector [D] becomes a batch of one. name: for the message.
+
+    Raises InvalidInput, naming the items, for vectors that have no direction: zero, or not finite.
+    """
+    try:
+        array = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"{name} are not an array of numbers ({error})",
+            expected="vectors of one length",
+            fix="pass on what embed_satellite, embed_audio or embed_text return",
+        ) from None
+
+    def check(index: int) -> None:
+        if not (np.isfinite(array[index]).all() and array[index].any(axis=-1).all()):
+            raise InvalidInput(
+                f"{name} are zero or not finite",
+                expected="finite numbers that are not all zero",
+                fix="leave out what was refused when it was embedded (its row is NaN)",
+            )
+
+    each_item(len(array), check)
+    return array
+
+
 def condition_arrays(conditions: Any, count: int) -> dict[str, npt.NDArray[np.float32]]:
     """Each input of CONDITIONS as float32 [count, 1].
 
     conditions: `sat2sound.preprocessing.Conditions` or float [7] in that order for all items, or one of these for each.
+    Raises InvalidInput, also for values out of range: the graph behind embed_pixels would take them for missing.
     """
     rows = [conditions] if hasattr(conditions, "as_array") else list(conditions)
     try:
         table = np.asarray([row.as_array() if hasattr(row, "as_array") else row for row in rows], dtype=np.float32)
-        table = np.broadcast_to(table, (count, len(CONDITIONS)))
+        given = np.broadcast_to(table, (count, len(CONDITIONS)))
     except (TypeError, ValueError):
         raise InvalidInput(
             f"conditions are {len(rows)} rows for {count} images",
             expected=f"{len(CONDITIONS)} numbers ({', '.join(tensor.name for tensor in CONDITIONS)}) for each image",
             fix="use sat2sound.preprocessing.Conditions; NaN stands for unknown",
         ) from None
+    checked = each_item(len(table), lambda index: check_conditions(table[index]).as_array())
+    table = np.broadcast_to(np.asarray(checked), given.shape)
     return {tensor.name: np.ascontiguousarray(table[:, [index]]) for index, tensor in enumerate(CONDITIONS)}

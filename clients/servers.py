@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sat2sound.clients.connection import Connection, Deadline
-from sat2sound.clients.description import ModelDescription, default_description, describe_repository
+from sat2sound.clients.description import ModelDescription, default_description, describe_repository, describe_server
 from sat2sound.clients.errors import ClientError
+from sat2sound.errors import ConfigurationError
 
 REPOSITORY_VARIABLE = "SAT2SOUND_REPOSITORY"
 LOCAL_SERVER = "localhost:8001"
 START_SECONDS = 180.0
 _PROBE_SECONDS = 2.0
+_DESCRIBE_SECONDS = 15.0
 _SOURCE_TREE = Path(__file__).resolve().parent.parent
 
 Progress = Callable[[str], None]
@@ -23,7 +25,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Server:
-    """url: gRPC address. embedded: started by this process. model: what it serves; None if it cannot be known."""
+    """url: gRPC address. embedded: started by this process. model: what it serves; None if it does not say."""
 
     url: str
     embedded: bool
@@ -78,15 +80,27 @@ def chosen_server(named: str | None, progress: Progress, environ: Mapping[str, s
     the default one) and stopped afterwards.
     """
     if named:
-        yield Server(named, embedded=False, model=None)
+        yield _remote(named)
     elif _serves_us(LOCAL_SERVER):
         progress(f"using the server at {LOCAL_SERVER}")
-        yield Server(LOCAL_SERVER, embedded=False, model=None)
+        yield _remote(LOCAL_SERVER)
     else:
         progress(f"no server at {LOCAL_SERVER}: starting one for this command (`sat2sound serve` keeps one running)")
         repository = environ.get(REPOSITORY_VARIABLE)
         with embedded_server(ready_repository(Path(repository) if repository else None, progress), progress) as server:
             yield server
+
+
+def _remote(url: str) -> Server:
+    """A server that runs already. Raises ClientError if it does not answer."""
+    connection = Connection(url)
+    try:
+        model = describe_server(connection, Deadline(_DESCRIBE_SECONDS))
+    except ConfigurationError:  # built before servers said what they serve
+        model = None
+    finally:
+        connection.close()
+    return Server(url, embedded=False, model=model)
 
 
 def _serves_us(url: str) -> bool:

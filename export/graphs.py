@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sat2sound import contract
 from sat2sound.contract import ModelContract
@@ -105,9 +104,10 @@ class Similarity(nn.Module):
     def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """embedding: float32 [B, embedding] -> scores float32 [B, k], rows int64 [B, k], digest uint8 [B, 32].
 
-        Scores are cosines, descending; the query is brought to unit length here, since clients may send any vector.
+        Scores are cosines, descending; the query is brought to unit length here, since clients may send any vector. A
+        vector without direction scores NaN, which the gallery step refuses.
         """
-        scores, rows = torch.topk(functional.normalize(embedding, dim=-1) @ self.gallery, self.max_k, dim=-1)
+        scores, rows = torch.topk(_direction(embedding) @ self.gallery, self.max_k, dim=-1)
         return scores, rows, self.digest[None].expand(embedding.shape[0], -1)
 
 
@@ -115,9 +115,20 @@ class QueryScores(nn.Module):
     """EMBEDDING and QUERIES -> one cosine per query."""
 
     def forward(self, embedding: Tensor, queries: Tensor) -> Tensor:
-        """embedding: float32 [B, embedding]; queries: float32 [B, n, embedding] -> float32 [B, n]."""
-        unit = functional.normalize(embedding, dim=-1)[:, :, None]
-        return (functional.normalize(queries, dim=-1) @ unit).squeeze(-1)
+        """embedding: float32 [B, embedding]; queries: float32 [B, n, embedding] -> float32 [B, n].
+
+        NaN for a query without direction, which the next step refuses.
+        """
+        return (_direction(queries) @ _direction(embedding)[:, :, None]).squeeze(-1)
+
+
+def _direction(vectors: Tensor) -> Tensor:
+    """Unit vectors float32 [..., D]; NaN for zero vectors and those with NaN or infinite entries.
+
+    Divided by the largest entry first: the squares of large entries would overflow, those of small ones vanish.
+    """
+    scaled = vectors / vectors.abs().amax(dim=-1, keepdim=True)
+    return scaled / scaled.square().sum(dim=-1, keepdim=True).sqrt()
 
 
 @dataclass(frozen=True)
@@ -149,8 +160,8 @@ def _pixels(batch: int, random: np.random.Generator) -> Arrays:
         column = random.uniform(low, high, (batch, 1)).astype(np.float32)
         if name not in ("GSD", "LATITUDE", "LONGITUDE"):
             column = np.round(column)
-        if name != "GSD":
-            column[random.uniform(size=(batch, 1)) < 0.3] = np.nan
+        column[random.uniform(size=(batch, 1)) < 0.3] = np.nan
+        column[random.uniform(size=(batch, 1)) < 0.1] = 1e4  # out of every range: counts as missing
         values[name] = column
     return values
 

@@ -56,6 +56,7 @@ CPU = Profile(
         "similarity": ModelServing(MAX_BATCH, parameters=_threads(1)),
         "gallery": ModelServing(MAX_BATCH),
         "query_scores": ModelServing(MAX_BATCH, parameters=_threads(1)),
+        "score_check": ModelServing(MAX_BATCH),
     },
 )
 

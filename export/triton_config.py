@@ -28,7 +28,8 @@ def model_config(model: ModelContract, dimensions: Dimensions, profile: Profile)
     """The configuration of one model of the contract under one serving profile."""
     config = model_config_pb2.ModelConfig(name=model.name)
     for tensor in model.inputs:
-        entry = config.input.add(name=tensor.name, dims=dimensions.resolve(tensor), optional=tensor.optional)
+        optional = tensor.optional or tensor.refused_if_missing
+        entry = config.input.add(name=tensor.name, dims=dimensions.resolve(tensor), optional=optional)
         entry.data_type = _data_type(tensor)
     for tensor in model.outputs:
         config.output.add(name=tensor.name, dims=dimensions.resolve(tensor), data_type=_data_type(tensor))

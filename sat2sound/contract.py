@@ -10,7 +10,7 @@ dimension that varies per request. Shapes leave out the batch dimension, which e
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 DataType = Literal["BYTES", "FP32", "INT32", "INT64", "UINT8"]
@@ -28,12 +28,18 @@ DESCRIBED_MODEL, DESCRIPTION_PARAMETER = "embed_pixels", "sat2sound_model"
 
 @dataclass(frozen=True)
 class Tensor:
-    """One input or output. dims: without the batch dimension; optional: the request may leave it out."""
+    """One input or output.
+
+    dims: without the batch dimension. optional: the request may leave it out. refused_if_missing: it may not, but it is
+    the python step that says so (Triton alone would report a "deadlock" of the ensemble); Triton is told that the input
+    is optional. Requests that lack it are batched apart, all others as ever.
+    """
 
     name: str
     datatype: DataType
     dims: tuple[Dimension, ...] = (1,)
     optional: bool = False
+    refused_if_missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,8 +97,8 @@ class Dimensions:
 
 # --- tensors that several models share ------------------------------------------------------------------------------
 EMBEDDING = Tensor("EMBEDDING", "FP32", ("embedding",))
-IMAGE = Tensor("IMAGE", "BYTES")
-AUDIO = Tensor("AUDIO", "BYTES")
+IMAGE = Tensor("IMAGE", "BYTES", refused_if_missing=True)
+AUDIO = Tensor("AUDIO", "BYTES", refused_if_missing=True)
 TEXT = Tensor("TEXT", "BYTES")
 TOP_K = Tensor("TOP_K", "INT32", optional=True)
 QUERIES = Tensor("QUERIES", "FP32", (-1, "embedding"))
@@ -132,6 +138,7 @@ ROWS = (
     Tensor("GALLERY_DIGEST", "UINT8", (GALLERY_DIGEST_BYTES,)),
 )
 QUERY_SCORES = Tensor("SCORES", "FP32", (-1,))
+UNCHECKED_SCORES = Tensor("UNCHECKED_SCORES", "FP32", (-1,))
 
 # --- composing models -----------------------------------------------------------------------------------------------
 _COMPOSING = (
@@ -147,6 +154,7 @@ _COMPOSING = (
     ModelContract("similarity", "onnx", (EMBEDDING,), ROWS),
     ModelContract("gallery", "python", (*ROWS, TOP_K), RANKING),
     ModelContract("query_scores", "onnx", (EMBEDDING, QUERIES), (QUERY_SCORES,)),
+    ModelContract("score_check", "python", (UNCHECKED_SCORES,), (QUERY_SCORES,)),
 )
 
 # GSD and the metadata have one name on the wire and the same name at the encoder, but other values in between.
@@ -193,9 +201,14 @@ _ENSEMBLES = (
     ModelContract(
         "score_queries",
         "ensemble",
-        (IMAGE, *IMAGE_OPTIONS, QUERIES),
+        # Triton counts inputs: were IMAGE optional here too, one without QUERIES would pass for a complete request.
+        (replace(IMAGE, refused_if_missing=False), *IMAGE_OPTIONS, QUERIES),
         (QUERY_SCORES,),
-        (*_SATELLITE_STEPS, Step("query_scores")),
+        (
+            *_SATELLITE_STEPS,
+            Step("query_scores", rename_outputs={QUERY_SCORES.name: UNCHECKED_SCORES.name}),
+            Step("score_check"),
+        ),
     ),
 )
 

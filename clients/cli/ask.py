@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sat2sound.clients.cli import options
 from sat2sound.clients.cli.exit_codes import readable_errors
+
+if TYPE_CHECKING:
+    from sat2sound.clients.description import ModelDescription
 
 
 @readable_errors
@@ -48,7 +51,7 @@ def listen(
         version = client.server_version()
     notes = [*scene.notes, *_ignored(found.model, metadata)]
     if as_json:
-        head = {"image": str(image), "server": found.url, "server_version": version}
+        head = {"image": str(image), "server": found.url, "server_version": version, "model": _name(found.model)}
         print_json({**head, "ranking": ranking.to_json(), "notes": notes})
     else:
         print_notes(notes)
@@ -109,7 +112,8 @@ def score(
             {"query": name, "kind": kind, "score": round(float(value), 6)}
             for (name, kind), value in zip(named, scores, strict=True)
         ]
-        print_json({"image": str(image), "server": found.url, "scores": rows, "notes": notes})
+        head = {"image": str(image), "server": found.url, "model": _name(found.model)}
+        print_json({**head, "scores": rows, "notes": notes})
     else:
         print_notes(notes)
         print_scores(zip((name for name, _ in named), map(float, scores), strict=True))
@@ -121,6 +125,10 @@ def _check_readable(path: Path) -> None:
         return
 
 
-def _ignored(model: Any, metadata: Any) -> list[str]:
+def _name(model: ModelDescription | None) -> str | None:
+    return model.name if model else None
+
+
+def _ignored(model: ModelDescription | None, metadata: Any) -> list[str]:
     names = model.ignored(metadata.options()) if model else []
     return [f"metadata ignored by this model (it was trained without): {', '.join(names)}"] if names else []

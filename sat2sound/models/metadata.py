@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from sat2sound.configs import MetadataConfig
 from sat2sound.contract import CONDITIONS
+from sat2sound.preprocessing.metadata import CONDITION_RANGES
 
 AUDIO_SOURCE_COUNT = 4
 CAPTION_SOURCE_COUNT = 3
@@ -19,6 +20,21 @@ _COLUMN = {tensor.name: index for index, tensor in enumerate(CONDITIONS)}
 def column(conditions: Tensor, name: str) -> Tensor:
     """One column of the conditions. conditions: float32 [B, 7] in contract.CONDITIONS order -> float32 [B]."""
     return conditions[:, _COLUMN[name]]
+
+
+def usable_conditions(conditions: Tensor, native_gsd: float) -> Tensor:
+    """What a graph makes of values that it cannot refuse: anything out of its range counts as missing.
+
+    conditions: float32 [B, 7] in contract.CONDITIONS order. native_gsd: metres per pixel, for images without one.
+    Returns the same shape, with NaN for missing, but never in GSD.
+    """
+    low, high = (
+        torch.tensor(bounds, dtype=torch.float32, device=conditions.device)
+        for bounds in zip(*(CONDITION_RANGES[tensor.name] for tensor in CONDITIONS), strict=True)
+    )
+    missing = [native_gsd if tensor.name == "GSD" else math.nan for tensor in CONDITIONS]
+    inside = (conditions >= low) & (conditions <= high)  # False for NaN
+    return torch.where(inside, conditions, torch.tensor(missing, dtype=torch.float32, device=conditions.device))
 
 
 def encode_location(latitude: Tensor, longitude: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from sat2sound.configs import ModelConfig, load_config
 from sat2sound.models.audio_transformer import AudioTransformer
 from sat2sound.models.codebook import Codebook, QueryMap, unit_length
 from sat2sound.models.embedding import Concepts, Embedder, File
-from sat2sound.models.metadata import MetadataFusion, column
+from sat2sound.models.metadata import MetadataFusion, column, usable_conditions
 from sat2sound.models.text_encoder import TextEncoder
 from sat2sound.models.vision_transformer import Projector, VisionTransformer, normalise_pixels
 from sat2sound.preprocessing import IMAGENET_MEAN, IMAGENET_STD
@@ -95,13 +95,15 @@ class Sat2Sound(nn.Module):
         """Tokens of satellite images.
 
         pixels: uint8 [B, S, S, 3] (S = 224 when served). conditions: float32 [B, 7] in contract.CONDITIONS order (gsd
-        in metres per pixel, latitude and longitude in degrees, month 1..12, hour 0..23, source ids), NaN = missing.
+        in metres per pixel, latitude and longitude in degrees, month 1..12, hour 0..23, source ids). NaN = missing,
+        and so is what is out of its range: a graph cannot refuse it; without gsd, the satellite type's native one.
         Returns float32 [B, image_tokens, embedding].
         """
         return self.encode_normalised(normalise_pixels(pixels, IMAGENET_MEAN, IMAGENET_STD), conditions)
 
     def encode_normalised(self, pixels: Tensor, conditions: Tensor) -> Tensor:
         """As `encode_satellite`, from pixels that are already normalised: float32 [B, 3, S, S]."""
+        conditions = usable_conditions(conditions, self.config.satellite_type.ground_sample_distance(1))
         tokens: Tensor = self.projector(self.satellite(pixels, column(conditions, "GSD")))
         if self.metadata is not None:
             tokens = self.metadata(tokens, conditions)

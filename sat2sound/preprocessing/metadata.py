@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,18 @@ CAPTION_SOURCES = {"meta": 0, "qwen": 1, "pengi": 2}
 MISSING = math.nan
 ZOOM_LEVELS = (1, 10)
 GROUND_SAMPLE_DISTANCES = (0.01, 1000.0)  # metres per pixel
+LATITUDES, LONGITUDES = (-90.0, 90.0), (-180.0, 180.0)  # degrees
+MONTHS, HOURS = (1, 12), (0, 23)
+# What each input of contract.CONDITIONS may be, if it is not missing
+CONDITION_RANGES: dict[str, tuple[float, float]] = {
+    "GSD": GROUND_SAMPLE_DISTANCES,
+    "LATITUDE": LATITUDES,
+    "LONGITUDE": LONGITUDES,
+    "MONTH": MONTHS,
+    "HOUR": HOURS,
+    "AUDIO_SOURCE": (0, len(AUDIO_SOURCES) - 1),
+    "CAPTION_SOURCE": (0, len(CAPTION_SOURCES) - 1),
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,8 @@ class Metadata:
 class Conditions:
     """Prepared metadata of one image, in the order of contract.CONDITIONS. NaN = missing.
 
-    gsd: metres per pixel of the tile. latitude, longitude: degrees. month: 1..12. hour: 0..23. Sources: by id.
+    gsd: metres per pixel of the tile (missing: the model's native one). latitude, longitude: degrees. month: 1..12.
+    hour: 0..23. Sources: by id.
     """
 
     gsd: float
@@ -63,19 +77,19 @@ def check_location(latitude: float | None, longitude: float | None) -> tuple[flo
             expected="both coordinates, or neither (left out or NaN)",
             fix=f"send {lacking} too, or leave {lone} out",
         )
-    _check_range("latitude", north, -90.0, 90.0, "degrees", "check that latitude and longitude are not swapped")
-    _check_range("longitude", east, -180.0, 180.0, "degrees", "subtract 360 from longitudes above 180")
+    _check_range("latitude", north, LATITUDES, "degrees", "check that latitude and longitude are not swapped")
+    _check_range("longitude", east, LONGITUDES, "degrees", "subtract 360 from longitudes above 180")
     return north, east
 
 
-def check_month(month: int | None) -> float:
+def check_month(month: float | None) -> float:
     """1..12, or None / -1 for missing (then NaN). Raises InvalidInput."""
-    return _check_integer("month", month, 1, 12, "January is 1; send -1 or leave it out if unknown")
+    return _check_integer("month", month, MONTHS, "January is 1; send -1 or leave it out if unknown")
 
 
-def check_hour(hour: int | None) -> float:
+def check_hour(hour: float | None) -> float:
     """Local hour 0..23, or None / -1 for missing (then NaN). Raises InvalidInput."""
-    return _check_integer("hour", hour, 0, 23, "midnight is 0; send -1 or leave it out if unknown")
+    return _check_integer("hour", hour, HOURS, "midnight is 0; send -1 or leave it out if unknown")
 
 
 def check_zoom_level(zoom_level: int) -> int:
@@ -95,8 +109,27 @@ def check_ground_sample_distance(gsd: float) -> float:
         raise InvalidInput(
             "GSD is NaN", expected=f"{low} to {high} metres per pixel", fix="send a number or leave it out"
         )
-    _check_range("GSD", gsd, low, high, "metres per pixel", "send the image's ground width in metres / tile pixels")
+    _check_range(
+        "GSD", gsd, GROUND_SAMPLE_DISTANCES, "metres per pixel", "send the image's ground width in metres / tile pixels"
+    )
     return float(gsd)
+
+
+def check_conditions(values: Sequence[float]) -> Conditions:
+    """Prepared metadata that a caller made himself. values: [7] in the order of contract.CONDITIONS, NaN = missing.
+
+    Raises InvalidInput for what no model was trained on.
+    """
+    gsd, latitude, longitude, month, hour, audio_source, caption_source = map(float, values)
+    location = check_location(latitude, longitude)
+    return Conditions(
+        gsd if math.isnan(gsd) else check_ground_sample_distance(gsd),
+        *location,
+        check_month(None if math.isnan(month) else month),
+        check_hour(None if math.isnan(hour) else hour),
+        _check_source_id("audio", audio_source, AUDIO_SOURCES),
+        _check_source_id("caption", caption_source, CAPTION_SOURCES),
+    )
 
 
 def check_source(kind: str, name: str | None, known: dict[str, int]) -> float:
@@ -112,14 +145,23 @@ def check_source(kind: str, name: str | None, known: dict[str, int]) -> float:
     return float(known[name])
 
 
-def _check_range(what: str, value: float, low: float, high: float, unit: str, fix: str) -> None:
+def _check_source_id(kind: str, number: float, known: dict[str, int]) -> float:
+    if not math.isnan(number) and number not in known.values():
+        listed = ", ".join(f"{entry} ({name})" for name, entry in known.items())
+        raise InvalidInput(f"{kind} source is {number:g}", expected=f"one of {listed}", fix="send NaN if unknown")
+    return number
+
+
+def _check_range(what: str, value: float, bounds: tuple[float, float], unit: str, fix: str) -> None:
+    low, high = bounds
     if not (math.isnan(value) or low <= value <= high):
         raise InvalidInput(f"{what} is {value:g}", expected=f"{low:g} to {high:g} {unit}", fix=fix)
 
 
-def _check_integer(what: str, value: int | None, low: int, high: int, fix: str) -> float:
+def _check_integer(what: str, value: float | None, bounds: tuple[int, int], fix: str) -> float:
+    low, high = bounds
     if value is None or value == -1:
         return MISSING
     if not low <= value <= high or value != int(value):
-        raise InvalidInput(f"{what} is {value}", expected=f"{low} to {high}", fix=fix)
+        raise InvalidInput(f"{what} is {value:.10g}", expected=f"{low} to {high}", fix=fix)
     return float(value)

@@ -13,7 +13,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from sat2sound.configs import ModelConfig
-from sat2sound.contract import MODELS, ModelContract
+from sat2sound.contract import MODELS, ModelContract, Tensor
 from sat2sound.errors import InvalidInput
 from sat2sound.serving.python_models.durations import StepDurations
 from sat2sound.serving.python_models.items import fit
@@ -56,7 +56,7 @@ class ContractModel(ABC):
     def _respond(self, request: Any) -> Any:
         try:
             with self.durations.measured():
-                outputs = self.answer({tensor.name: _read(request, tensor.name) for tensor in self.contract.inputs})
+                outputs = self.answer({tensor.name: _read(request, tensor) for tensor in self.contract.inputs})
             return pb_utils.InferenceResponse(
                 output_tensors=[
                     pb_utils.Tensor(tensor.name, np.ascontiguousarray(values, dtype=_NUMPY[tensor.datatype]))
@@ -73,9 +73,15 @@ class ContractModel(ABC):
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(fit(message), pb_utils.TritonError.INTERNAL))
 
 
-def _read(request: Any, name: str) -> np.ndarray | None:
-    tensor = pb_utils.get_input_tensor_by_name(request, name)
-    return None if tensor is None else tensor.as_numpy()
+def _read(request: Any, tensor: Tensor) -> np.ndarray | None:
+    found = pb_utils.get_input_tensor_by_name(request, tensor.name)
+    if found is None and tensor.refused_if_missing:
+        raise InvalidInput(
+            f"the input {tensor.name} is missing",
+            expected=f"{tensor.name} in every request",
+            fix="send it, with one value for each item",
+        )
+    return None if found is None else found.as_numpy()
 
 
 def read_config(folder: Path) -> ModelConfig:

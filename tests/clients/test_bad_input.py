@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,6 +16,9 @@ from sat2sound.clients.client import Sat2SoundClient
 from sat2sound.clients.connection import Deadline
 from sat2sound.clients.errors import InvalidRequest, RequestTooLarge
 from sat2sound.clients.inputs import bytes_array
+from sat2sound.contract import CONDITIONS
+from sat2sound.errors import InvalidInput
+from sat2sound.preprocessing import Conditions
 
 MEBIBYTE = 1024 * 1024
 GOOD = made_inputs.encoded(made_inputs.picture())
@@ -212,11 +215,41 @@ def test_refused_top_k(client: Sat2SoundClient, top_k: int) -> None:
 
 def test_shapes_that_do_not_fit(client: Sat2SoundClient) -> None:
     with pytest.raises(InvalidRequest, match=r"EMBEDDING.*\[-1,\d+\]"):
-        client.search_gallery(np.zeros((1, 7), np.float32))
+        client.search_gallery(np.ones((1, 7), np.float32))
     with pytest.raises(InvalidRequest, match="QUERIES"):
-        client.score_queries(GOOD, np.zeros((2, 7), np.float32))
-    with pytest.raises(InvalidRequest):  # Triton itself notices the missing IMAGE, in words of its own
-        client.connection.infer("embed_satellite", {"HOUR": np.zeros((1, 1), np.int32)}, Deadline(10))
+        client.score_queries(GOOD, np.ones((2, 7), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("model", "sent", "missing"),
+    [
+        ("embed_satellite", {"HOUR": np.zeros((1, 1), np.int32)}, "IMAGE"),
+        ("retrieve_sounds", {"HOUR": np.zeros((3, 1), np.int32), "TOP_K": np.ones((3, 1), np.int32)}, "IMAGE"),
+        ("embed_audio", {"OFFSET_SECONDS": np.zeros((1, 1), np.float32)}, "AUDIO"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_missing_input_is_named(client: Sat2SoundClient, model: str, sent: dict[str, Any], missing: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"the input {missing} is missing; expected") as caught:
+        client.connection.infer(model, sent, Deadline(10))
+    assert_helpful(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "sent", "missing"),
+    [
+        ("embed_text", {}, "TEXT"),
+        ("score_queries", {"IMAGE": bytes_array([GOOD])}, "QUERIES"),
+        ("score_queries", {"QUERIES": np.ones((1, 2, 256), np.float32)}, "IMAGE"),
+        ("embed_pixels", {"GSD": np.ones((1, 1), np.float32)}, "PIXELS"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_missing_input_that_triton_notices(
+    client: Sat2SoundClient, model: str, sent: dict[str, Any], missing: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=rf"expected .*inputs.* but got \d inputs?.*{missing}"):
+        client.connection.infer(model, sent, Deadline(10))
 
 
 def test_300_megabytes_never_leave_the_client(client: Sat2SoundClient) -> None:
@@ -227,19 +260,20 @@ def test_300_megabytes_never_leave_the_client(client: Sat2SoundClient) -> None:
 def test_neighbours_of_bad_requests_are_not_harmed(client: Sat2SoundClient) -> None:
     good = [made_inputs.encoded(made_inputs.picture(seed)) for seed in range(4)]
     expected = np.concatenate([client.embed_satellite(image) for image in good])
-    bad: list[dict[str, Any]] = [
-        {"images": b"not an image"},
-        {"images": JPEG[:2000]},
-        {"images": made_inputs.png(60_000, 60_000)},
-        {"images": GOOD, "month": 13},
-        {"images": GOOD, "latitude": 91.0, "longitude": 0.0},
+    bad: list[Callable[[], Any]] = [
+        lambda: client.embed_satellite(b"not an image"),
+        lambda: client.embed_satellite(JPEG[:2000]),
+        lambda: client.embed_satellite(made_inputs.png(60_000, 60_000)),
+        lambda: client.embed_satellite(GOOD, month=13),
+        lambda: client.embed_satellite(GOOD, latitude=91.0, longitude=0.0),
+        lambda: client.connection.infer("embed_satellite", {"MONTH": np.ones((1, 1), np.int32)}, Deadline(30)),
     ]
 
     def ask(index: int) -> Any:
         if index % 2:
             return client.embed_satellite(good[index // 2 % 4])
         with pytest.raises(InvalidRequest):
-            client.embed_satellite(**bad[index // 2 % 5])
+            bad[index // 2 % len(bad)]()
         return None
 
     with ThreadPoolExecutor(12) as pool:
@@ -248,6 +282,94 @@ def test_neighbours_of_bad_requests_are_not_harmed(client: Sat2SoundClient) -> N
         if index % 2:
             assert np.abs(answer[0] - expected[index // 2 % 4]).max() < 1e-5
     assert sum(answer is not None for answer in answers) == 40
+
+
+ZERO = np.zeros(256, np.float32)
+
+
+def vectors(**replaced: np.ndarray) -> np.ndarray:
+    """float32 [4, 256]: random directions, some rows replaced."""
+    rows = np.random.default_rng(4).standard_normal((4, 256)).astype(np.float32)
+    for name, row in replaced.items():
+        rows[int(name.removeprefix("row"))] = row
+    return rows
+
+
+@pytest.mark.parametrize("bad", [ZERO, ZERO + NAN, np.append(ZERO[1:], np.inf)], ids=["zero", "NaN", "infinite"])
+def test_vectors_without_direction(client: Sat2SoundClient, bad: np.ndarray) -> None:
+    for ask in (client.search_gallery, lambda rows: client.score_queries(GOOD, rows)):
+        with pytest.raises(InvalidInput, match=r"^item 1: .* zero or not finite") as refused:
+            ask(vectors(row1=bad))
+        assert not isinstance(refused.value, InvalidRequest)  # nothing was sent
+    with pytest.raises(InvalidRequest, match=r"^item 1: EMBEDDING cannot be compared: .*not all zero") as caught:
+        client.connection.infer("search_gallery", {"EMBEDDING": vectors(row1=bad)}, Deadline(10))
+    assert caught.value.items.keys() == {1}
+    assert_helpful(caught.value)
+    sent = {"IMAGE": bytes_array([GOOD, GOOD]), "QUERIES": np.stack([vectors(), vectors(row0=bad, row3=bad)])}
+    with pytest.raises(InvalidRequest, match=r"^item 1: QUERIES at position 0, 3 cannot be compared") as caught:
+        client.connection.infer("score_queries", sent, Deadline(10))
+    assert_helpful(caught.value)
+
+
+def test_tiny_and_huge_vectors_have_a_direction(client: Sat2SoundClient) -> None:
+    plain = client.score_queries(GOOD, vectors())
+    for scale in (1e-30, 1e30):
+        scaled = (vectors() * np.float32(scale)).astype(np.float32)
+        np.testing.assert_allclose(client.score_queries(GOOD, scaled), plain, atol=1e-5)
+        found, expected = client.search_gallery(scaled, top_k=3), client.search_gallery(vectors(), top_k=3)
+        assert [[sound.id for sound in row] for row in found] == [[sound.id for sound in row] for row in expected]
+
+
+def test_vectors_without_direction_do_not_harm_neighbours(client: Sat2SoundClient) -> None:
+    expected = client.search_gallery(vectors(), top_k=5)
+
+    def ask(index: int) -> Any:
+        if index % 2:
+            return client.search_gallery(vectors(), top_k=5)
+        with pytest.raises(InvalidRequest, match="EMBEDDING cannot be compared"):
+            client.connection.infer("search_gallery", {"EMBEDDING": vectors(row2=ZERO + NAN)}, Deadline(30))
+        return expected
+
+    with ThreadPoolExecutor(12) as pool:
+        for answer in pool.map(ask, range(80)):
+            for ranking, wanted in zip(answer, expected, strict=True):
+                assert [sound.id for sound in ranking] == [sound.id for sound in wanted]
+                np.testing.assert_allclose(
+                    [sound.score for sound in ranking], [sound.score for sound in wanted], atol=1e-5
+                )
+
+
+PIXELS = np.asarray(made_inputs.picture().resize((224, 224)))[np.newaxis]
+REFUSED_CONDITIONS: dict[str, tuple[dict[str, float], str]] = {
+    "latitude 91": ({"latitude": 91.0, "longitude": 0.0}, "latitude is 91; expected -90 to 90"),
+    "latitude alone": ({"latitude": 9.0}, "latitude came without longitude"),
+    "month 13": ({"month": 13.0}, "month is 13; expected 1 to 12"),
+    "month 6.5": ({"month": 6.5}, r"month is 6\.5; expected 1 to 12"),
+    "hour 24": ({"hour": 24.0}, "hour is 24; expected 0 to 23"),
+    "gsd 0": ({"gsd": 0.0}, "GSD is 0; expected"),
+    "source 4": ({"audio_source": 4.0}, "audio source is 4; expected one of 0 "),
+    "source 0.5": ({"caption_source": 0.5}, "caption source is 0.5; expected one of 0 "),
+}
+
+
+@pytest.mark.parametrize(("known", "said"), REFUSED_CONDITIONS.values(), ids=list(REFUSED_CONDITIONS))
+def test_the_client_refuses_conditions_out_of_range(
+    client: Sat2SoundClient, known: dict[str, float], said: str
+) -> None:
+    good, bad = Conditions(gsd=0.3), Conditions(**{"gsd": 0.3, **known})
+    with pytest.raises(InvalidInput, match=f"^item 1: {said}") as refused:
+        client.embed_pixels(np.repeat(PIXELS, 3, axis=0), [good, bad, good])
+    assert not isinstance(refused.value, InvalidRequest)  # nothing was sent
+
+
+def test_a_graph_takes_conditions_out_of_range_for_missing(client: Sat2SoundClient) -> None:
+    native = client.embed_pixels(PIXELS, Conditions(gsd=0.3))
+    assert np.array_equal(client.embed_pixels(PIXELS, Conditions(gsd=NAN)), native)
+    assert np.abs(client.embed_pixels(PIXELS, Conditions(gsd=0.9)) - native).max() > 1e-3
+    for value in (NAN, -1.0, 1e9, np.inf, -np.inf):
+        odd = {tensor.name: np.full((1, 1), value, np.float32) for tensor in CONDITIONS}
+        answer = client.connection.infer("embed_pixels", {"PIXELS": PIXELS, **odd}, Deadline(10))
+        np.testing.assert_allclose(answer["EMBEDDING"], native, atol=1e-6)
 
 
 def assert_helpful(error: InvalidRequest) -> None:

@@ -75,7 +75,9 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_version() -> None:
-    assert run("version").stdout == f"sat2sound {sat2sound.__version__}\n"
+    for asked in ("version", "--version"):
+        done = run(asked)
+        assert (done.returncode, done.stdout) == (0, f"sat2sound {sat2sound.__version__}\n")
 
 
 def test_listen_prints_a_table_or_json(server: Any, image: Path) -> None:
@@ -86,6 +88,9 @@ def test_listen_prints_a_table_or_json(server: Any, image: Path) -> None:
     document = json.loads(run("listen", image, "--top-k", 3, "--json", SAT2SOUND_SERVER=server.grpc_url).stdout)
     assert [entry["rank"] for entry in document["ranking"]] == [1, 2, 3]
     assert document["server"] == server.grpc_url
+    assert document["model"] == "starter"
+    ignored = run("listen", image, "--month", 7, "--json", "--server", server.grpc_url)
+    assert json.loads(ignored.stdout)["notes"] == ["metadata ignored by this model (it was trained without): month"]
     assert document["ranking"][0]["caption"] in table.stdout
 
 

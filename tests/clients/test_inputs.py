@@ -14,6 +14,7 @@ from sat2sound.clients.inputs import (
     NUMPY_TYPES,
     bytes_array,
     condition_arrays,
+    embedding_array,
     file_bytes,
     option_arrays,
     pixel_array,
@@ -75,12 +76,23 @@ def test_conditions_for_all_or_for_each() -> None:
     shared = condition_arrays(known, 2)
     assert list(shared) == [tensor.name for tensor in CONDITIONS]
     assert shared["GSD"].tolist() == [[np.float32(0.3)], [np.float32(0.3)]]
-    each = condition_arrays([known, np.arange(7.0)], 2)
+    each = condition_arrays([known, [0.3, 1, 2, 3, 4, 1, 2]], 2)
     assert each["MONTH"].tolist() == [[7.0], [3.0]]
     with pytest.raises(InvalidInput, match="3 rows for 2 images"):
         condition_arrays([known] * 3, 2)
     with pytest.raises(InvalidInput, match="7 numbers"):
         condition_arrays(np.zeros((2, 6)), 2)
+    with pytest.raises(InvalidInput, match=r"item 0: month is 13; .*item 2: hour is 24"):
+        condition_arrays([Conditions(0.3, month=13), known, Conditions(0.3, hour=24)], 3)
+
+
+def test_vectors_must_be_numbers() -> None:
+    assert embedding_array([3.0, 4.0], "queries").shape == (1, 2)
+    assert embedding_array(np.zeros((0, 256)), "queries").shape == (0, 256)
+    with pytest.raises(InvalidInput, match="queries are not an array of numbers"):
+        embedding_array([[1.0], [1.0, 2.0]], "queries")
+    with pytest.raises(InvalidInput, match=r"^item 0: .*zero or not finite.*; item 2: "):
+        embedding_array(np.diag([0.0, 1.0, np.nan]), "queries")
 
 
 def test_pixels_have_one_shape_and_type() -> None:

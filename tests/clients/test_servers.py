@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sat2sound.clients import servers
+from sat2sound.clients import description, servers
 from sat2sound.clients.client import Sat2SoundClient
 from sat2sound.clients.description import ModelDescription, default_description, describe_repository
 from sat2sound.clients.errors import ServerUnavailable
@@ -26,9 +26,18 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
     return address
 
 
-def test_a_named_server_is_taken_at_its_word(nobody: str) -> None:
-    with servers.chosen_server("some-host:1234", pytest.fail, {}) as chosen:
-        assert (chosen.url, chosen.embedded, chosen.model) == ("some-host:1234", False, None)
+def test_a_named_server_says_what_it_serves(server: Any, nobody: str) -> None:
+    with servers.chosen_server(server.grpc_url, pytest.fail, {}) as chosen:
+        assert (chosen.url, chosen.embedded) == (server.grpc_url, False)
+        assert chosen.model == describe_repository(server.repository)
+    with pytest.raises(ServerUnavailable), servers.chosen_server(nobody, pytest.fail, {}):
+        pytest.fail("nobody listens there")
+
+
+def test_a_server_that_does_not_say_what_it_serves(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(description, "DESCRIPTION_PARAMETER", "of another version")
+    with servers.chosen_server(server.grpc_url, pytest.fail, {}) as chosen:
+        assert chosen.model is None
         assert chosen.expects.name == "starter"
 
 
@@ -36,7 +45,7 @@ def test_a_local_server_of_ours_is_used(server: Any, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(servers, "LOCAL_SERVER", server.grpc_url)
     said: list[str] = []
     with servers.chosen_server(None, said.append, {}) as chosen:
-        assert (chosen.url, chosen.embedded) == (server.grpc_url, False)
+        assert (chosen.url, chosen.embedded, chosen.expects.name) == (server.grpc_url, False, "starter")
     assert said == [f"using the server at {server.grpc_url}"]
 
 

@@ -44,7 +44,12 @@ def signature(entries: Any) -> dict[str, tuple[str, tuple[int, ...], bool]]:
 
 def promised(tensors: tuple[Tensor, ...]) -> dict[str, tuple[str, tuple[int, ...], bool]]:
     return {
-        tensor.name: (WIRE_TYPES[tensor.datatype], DIMENSIONS.resolve(tensor), tensor.optional) for tensor in tensors
+        tensor.name: (
+            WIRE_TYPES[tensor.datatype],
+            DIMENSIONS.resolve(tensor),
+            tensor.optional or tensor.refused_if_missing,
+        )
+        for tensor in tensors
     }
 
 

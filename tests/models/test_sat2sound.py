@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,6 +48,34 @@ def test_an_embedding_does_not_depend_on_its_neighbours(model: Sat2Sound) -> Non
         alone = torch.cat([model.pool_satellite(model.encode_satellite(pixels[[i]], known[[i]])) for i in range(5)])
     torch.testing.assert_close(shuffled, together[order], atol=1e-5, rtol=0)
     torch.testing.assert_close(alone, together, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["starter", "sentinel-withmeta"])
+def test_conditions_that_are_missing_or_out_of_range(name: str) -> None:
+    config = load_config(name)
+    torch.manual_seed(0)
+    small = replace(config, satellite=replace(config.satellite, depth=1)) if config.metadata else config
+    model = Sat2Sound.from_config(small).eval()
+    native = config.satellite_type.ground_sample_distance(1)
+    known = torch.tensor([native, 12.0, -80.0, 5.0, 23.0, 3.0, 2.0])
+    pixels = torch.randint(0, 256, (1, 224, 224, 3), dtype=torch.uint8)
+
+    def tokens(**changed: float) -> torch.Tensor:
+        row = known.clone()
+        for key, value in changed.items():
+            row[[tensor.name for tensor in CONDITIONS].index(key)] = value
+        with torch.inference_mode():
+            return model.encode_satellite(pixels, row[None])
+
+    for odd in (math.nan, 0.0, -3.0, 1001.0, math.inf):
+        torch.testing.assert_close(tokens(GSD=odd), tokens(), atol=0, rtol=0)
+    outside = {"LATITUDE": 91.0, "MONTH": 13.0, "HOUR": 24.0, "AUDIO_SOURCE": 4.0, "CAPTION_SOURCE": -1.0}
+    for key, value in outside.items():
+        missing = tokens(**{key: math.nan})
+        torch.testing.assert_close(tokens(**{key: value}), missing, atol=0, rtol=0)
+        assert torch.isfinite(missing).all()
+        if config.metadata:
+            assert float((missing - tokens()).abs().max()) > 1e-3
 
 
 def test_text_does_not_depend_on_its_padding(model: Sat2Sound) -> None:

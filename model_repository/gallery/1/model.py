@@ -2,7 +2,7 @@
 
 from sat2sound.gallery import read_gallery
 from sat2sound.serving.python_models.answers import GALLERY_FILE, ContractModel
-from sat2sound.serving.python_models.ranking import check_digest, top_k
+from sat2sound.serving.python_models.ranking import check_digest, check_scores, top_k
 
 
 class TritonPythonModel(ContractModel):
@@ -20,5 +20,6 @@ class TritonPythonModel(ContractModel):
         """Scores, ids, captions and sounds of the best rows."""
         check_digest(inputs["GALLERY_DIGEST"], self.digest)
         count = top_k(inputs["TOP_K"], inputs["ROWS"].shape[1])
+        scores = check_scores(inputs["ROW_SCORES"][:, :count], "EMBEDDING")
         rows = inputs["ROWS"][:, :count]
-        return [inputs["ROW_SCORES"][:, :count], *(column[rows] for column in self.columns)]
+        return [scores, *(column[rows] for column in self.columns)]

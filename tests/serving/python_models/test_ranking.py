@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sat2sound.errors import InvalidInput
-from sat2sound.serving.python_models.ranking import GalleryMismatch, check_digest, top_k
+from sat2sound.serving.python_models.ranking import GalleryMismatch, check_digest, check_scores, top_k
 
 DIGEST = hashlib.sha256(b"gallery").digest()
 
@@ -40,3 +40,14 @@ def test_another_gallery_is_a_fault_of_the_server() -> None:
     other = hashlib.sha256(b"other").digest()
     with pytest.raises(GalleryMismatch, match=f"ranks gallery {other.hex()[:12]}, captions are of {DIGEST.hex()[:12]}"):
         check_digest(np.frombuffer(DIGEST + other, np.uint8).reshape(2, 32), DIGEST)
+
+
+def test_scores_of_vectors_without_direction_are_refused() -> None:
+    scores = np.random.default_rng(0).uniform(-1, 1, (4, 7)).astype(np.float32)
+    assert np.array_equal(check_scores(scores, "QUERIES"), scores)
+    scores[1], scores[3, [2, 6]] = np.nan, np.nan
+    with pytest.raises(InvalidInput) as refused:
+        check_scores(scores, "QUERIES")
+    first, second = str(refused.value).split("; item 3: ")
+    assert first.startswith("item 1: QUERIES cannot be compared: all zeros, or with NaN")
+    assert second.startswith("QUERIES at position 2, 6 cannot be compared")
