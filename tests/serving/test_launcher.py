@@ -176,7 +176,7 @@ def test_every_model_that_fails_is_reported_with_the_servers_own_reason(copied: 
     assert 'no field named "bogus"' in reasons["query_scores"]
     assert "depends on" in reasons["embed_audio"]
     assert "query_scores" in reasons["score_queries"]
-    assert str(caught.value).startswith("7 of 19 models failed to load\n  audio_encoder: ")
+    assert str(caught.value).startswith(f"7 of {len(MODELS)} models failed to load\n  audio_encoder: ")
     assert caught.value.log_file.exists(), "the log of a failed start stays"
     assert not server.running()
     caught.value.log_file.unlink()
