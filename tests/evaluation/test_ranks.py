@@ -42,6 +42,24 @@ def test_blocks_do_not_change_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None
     assert np.array_equal(true_match_ranks(queries, gallery), whole)
 
 
+@pytest.mark.parametrize(("count", "width"), [(33, 64), (100, 1024), (257, 512), (1000, 64)])
+def test_equal_rows_tie_wherever_they_stand(count: int, width: int) -> None:
+    queries, captions = random_rows(count, width, 5), random_rows(count // 2 + 1, width, 6)
+    which = np.arange(count) % len(captions)
+    scores = (queries.astype(np.float64) @ ranks.unit_rows(captions).T.astype(np.float64))[:, which]
+    expected = [rankdata(-row, method="average")[index] for index, row in enumerate(scores)]
+    assert true_match_ranks(queries, captions[which]).tolist() == expected
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(wrong: float) -> None:
+    good, bad = random_rows(5, 4, 0), random_rows(5, 4, 1)
+    bad[3, 2] = wrong
+    for queries, gallery, what in ((bad, good, "queries"), (good, bad, "the gallery")):
+        with pytest.raises(ValueError, match=f"{what}: 1 of 5 rows .* first row 3"):
+            true_match_ranks(queries, gallery)
+
+
 def test_unequal_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="one match per query"):
         true_match_ranks(random_rows(3, 4, 0), random_rows(4, 4, 0))

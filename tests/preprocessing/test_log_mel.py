@@ -54,6 +54,14 @@ def slowly(waveform: npt.NDArray[np.float32], frame: int) -> npt.NDArray[np.floa
     return 10 * np.log10(np.maximum(mel, 1e-10))
 
 
+def test_quiet_bands_beside_a_loud_tone() -> None:
+    time_ = np.arange(SAMPLES) / 32_000
+    sweep = (0.5 * np.sin(2 * np.pi * (200 + 500 * time_) * time_)).astype(np.float32)
+    found = log_mel(sweep)[0]
+    for frame in range(10, 1000, 90):
+        assert np.abs(found[frame] - slowly(sweep, frame)).max() < 1e-4
+
+
 @pytest.mark.parametrize("frame", [0, 1, 2, 31, 32, 500, 999, 1000])
 def test_definition(frame: int) -> None:
     waveform = noise()
