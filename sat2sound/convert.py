@@ -11,16 +11,10 @@ from safetensors import safe_open
 from sat2sound import published
 from sat2sound.checkpoints import build, interpret_published, locate, read_safetensors, save_safetensors
 from sat2sound.errors import CheckpointError
+from sat2sound.hyperparameters import metadata_type
 from sat2sound.pickles import load_lightning
 
 _HYPER_PARAMETERS = "hyper_parameters"
-_METADATA_NAMES = {
-    "audio_source": "audio_source",
-    "caption_source": "caption_source",
-    "location": "latlong",
-    "month": "month",
-    "time": "time",
-}
 
 
 def convert(source: str | Path, destination: Path) -> Path:
@@ -54,7 +48,7 @@ def _write_published(path: Path, destination: Path) -> None:
     parts = config.metadata.parts if config.metadata else ()
     derived = {
         "sat_type": config.satellite.type,
-        "metadata_type": "_".join(_METADATA_NAMES[part] for part in parts) or "none",
+        "metadata_type": metadata_type(parts),
     }
     hyper_parameters = json.loads(header[_HYPER_PARAMETERS]) if _HYPER_PARAMETERS in header else derived
     tensors = {published.to_published(name): value for name, value in state.items()}

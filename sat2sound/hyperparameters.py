@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ _PART_NAMES: dict[str, MetadataPart] = {
     "time": "time",
     "hour": "time",
 }
+_PUBLISHED_NAMES: dict[MetadataPart, str] = {"location": "latlong"}  # where they differ from ours
 _NO_METADATA = ("", "none", "false", "nometa")
 
 
@@ -51,6 +52,11 @@ def derive_config(path: Path, hyper_parameters: Mapping[str, Any]) -> ModelConfi
     suffix = "withmeta" if parts else "nometa"
     metadata = MetadataConfig(parts=parts) if parts else None
     return dataclasses.replace(base, name=f"{_BASES[satellite]}-{suffix}", metadata=metadata)
+
+
+def metadata_type(parts: Sequence[MetadataPart]) -> str:
+    """The hyper-parameter of a published checkpoint with these parts: what `derive_config` reads back."""
+    return "_".join(_PUBLISHED_NAMES.get(part, part) for part in parts) or "none"
 
 
 def _metadata_parts(path: Path, hyper_parameters: Mapping[str, Any]) -> tuple[MetadataPart, ...]:

@@ -32,7 +32,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     manifest = json.loads(shared_folder("parity", "manifest.json").read_text())
     path = tmp_path_factory.mktemp("published") / "bingmap_withmeta.ckpt"
-    write_checkpoint(path, manifest, metadata=True)
+    write_checkpoint(path, manifest)
     return path
 
 

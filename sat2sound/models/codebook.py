@@ -43,38 +43,61 @@ class Codebook(nn.Module):
         return queries @ self.concepts.T
 
     def pooled_logits(
-        self, queries: Tensor, mask: Tensor | None = None, concepts_per_chunk: int | None = None
+        self,
+        queries: Tensor,
+        mask: Tensor | None = None,
+        concepts_per_chunk: int | None = None,
+        *,
+        floor: bool = True,
     ) -> Tensor:
         """Each concept's largest scaled logit over the tokens, in float32.
 
-        queries: float [B, T, embedding]. mask: int or bool [B, T]; where it is 0 the token counts with logit 0, and
-        every row is floored at 0 as if it had at least one such position, so that an embedding does not depend on how
-        long its batch neighbours are. concepts_per_chunk: bounds memory to B x T x that many logits (inference).
+        queries: float [B, T, embedding]. mask: int or bool [B, T], 0 for padding. floor: each row of a mask is pooled
+        as if it had at least one padded position, which counts with logit 0 (as in nearly every training batch); False:
+        as if it had none. Either way the result does not depend on how long the batch neighbours are. Without a mask
+        nothing is floored. concepts_per_chunk: bounds memory to B x T x that many logits (inference).
         Returns float32 [B, size].
         """
         if concepts_per_chunk is None:
-            return self._pool(queries, self.concepts, mask)
+            return self._pool(queries, self.concepts, mask, floor)
         chunks = torch.split(self.concepts, concepts_per_chunk)
-        return torch.cat([self._pool(queries, chunk, mask) for chunk in chunks], dim=-1)
+        return torch.cat([self._pool(queries, chunk, mask, floor) for chunk in chunks], dim=-1)
 
-    def _pool(self, queries: Tensor, concepts: Tensor, mask: Tensor | None) -> Tensor:
+    def _pool(self, queries: Tensor, concepts: Tensor, mask: Tensor | None, floor: bool) -> Tensor:
         logits = (queries @ concepts.T).to(torch.float32)
         if mask is None:
             return logits.amax(dim=1) * self.scale
-        masked = logits * mask[..., None].to(torch.float32)
-        return masked.amax(dim=1).clamp(min=0.0) * self.scale
+        if floor:
+            masked = logits * mask[..., None].to(torch.float32)
+            return masked.amax(dim=1).clamp(min=0.0) * self.scale
+        largest = logits.masked_fill(mask[..., None] == 0, -math.inf).amax(dim=1)
+        return largest.nan_to_num(neginf=0.0) * self.scale  # a row of nothing but padding stays finite
 
-    def weights(self, queries: Tensor, mask: Tensor | None = None, concepts_per_chunk: int | None = None) -> Tensor:
+    def weights(
+        self,
+        queries: Tensor,
+        mask: Tensor | None = None,
+        concepts_per_chunk: int | None = None,
+        *,
+        floor: bool = True,
+    ) -> Tensor:
         """Sparse weights over the concepts, summing to 1: float32 [B, size]. Arguments as `pooled_logits`."""
-        return sparsemax(self.pooled_logits(queries, mask, concepts_per_chunk))
+        return sparsemax(self.pooled_logits(queries, mask, concepts_per_chunk, floor=floor))
 
     def mix(self, weights: Tensor) -> Tensor:
         """Weights float32 [B, size] -> raw embedding float32 [B, embedding], not of unit length."""
         return weights @ self.concepts
 
-    def forward(self, queries: Tensor, mask: Tensor | None = None, concepts_per_chunk: int | None = None) -> Tensor:
+    def forward(
+        self,
+        queries: Tensor,
+        mask: Tensor | None = None,
+        concepts_per_chunk: int | None = None,
+        *,
+        floor: bool = True,
+    ) -> Tensor:
         """Raw embedding float32 [B, embedding] of queries float32 [B, T, embedding]; arguments as `pooled_logits`."""
-        return self.mix(self.weights(queries, mask, concepts_per_chunk))
+        return self.mix(self.weights(queries, mask, concepts_per_chunk, floor=floor))
 
 
 def unit_length(embedding: Tensor) -> Tensor:

@@ -106,10 +106,16 @@ class Embedder:
         return self._join([self.model.codebook(part, None, self.chunk) for part in parts], unit)
 
     @torch.no_grad()
-    def embed_text(self, texts: Sequence[str], *, unit: bool = True) -> Tensor:
-        """Embeddings float32 [B, embedding] of texts, each as if it had one padded position (MODEL.md, text branch)."""
+    def embed_text(self, texts: Sequence[str], *, unit: bool = True, floor: bool = True) -> Tensor:
+        """Embeddings float32 [B, embedding] of texts.
+
+        floor: each text as if it had at least one padded position, as served and as nearly always seen in training;
+        False: as if it had none (MODEL.md, text branch).
+        """
         parts = [self._text_queries(texts[start:end]) for start, end in self._ranges(len(texts))]
-        return self._join([self.model.codebook(queries, mask, self.chunk) for queries, mask in parts], unit)
+        return self._join(
+            [self.model.codebook(queries, mask, self.chunk, floor=floor) for queries, mask in parts], unit
+        )
 
     def _ranges(self, count: int) -> list[tuple[int, int]]:
         return [(start, min(start + self.batch, count)) for start in range(0, count, self.batch)]
@@ -154,8 +160,12 @@ class Embedder:
         images: Sequence[File] | None = None,
         recordings: Sequence[File] | None = None,
         texts: Sequence[str] | None = None,
+        floor: bool = True,
     ) -> list[Concepts]:
-        """Which concepts each image, recording or text is a mix of. Raises ValueError unless one kind is given."""
+        """Which concepts each image, recording or text is a mix of. Raises ValueError unless one kind is given.
+
+        floor: of texts, as in `embed_text`.
+        """
         given = [inputs for inputs in (images, recordings, texts) if inputs is not None]
         if len(given) != 1:
             raise ValueError("give one of images, recordings and texts")
@@ -168,7 +178,7 @@ class Embedder:
                 queries = self._audio_queries(recordings[start:end], 0.0)
             else:
                 queries, mask = self._text_queries((texts or [])[start:end])
-            for weights in self.model.codebook.weights(queries, mask, self.chunk):
+            for weights in self.model.codebook.weights(queries, mask, self.chunk, floor=floor):
                 ordered, count = weights.sort(descending=True), int((weights > 0).sum())
                 found.append(Concepts(ordered.indices[:count], ordered.values[:count]))
         return found

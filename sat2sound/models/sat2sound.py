@@ -139,15 +139,20 @@ class Sat2Sound(nn.Module):
         states: Tensor = self.text(input_ids, attention_mask)
         return states
 
-    def raw_text(self, tokens: Tensor, attention_mask: Tensor, concepts_per_chunk: int | None = None) -> Tensor:
+    def raw_text(
+        self, tokens: Tensor, attention_mask: Tensor, concepts_per_chunk: int | None = None, *, floor: bool = True
+    ) -> Tensor:
         """tokens: float32 [B, T, text width]; attention_mask: int64 [B, T] -> raw embedding float32 [B, embedding].
 
-        Served as if at least one padded position were present (MODEL.md, text branch), so that a text's embedding does
-        not depend on its batch neighbours.
+        floor: as if at least one padded position were present (MODEL.md, text branch), which is what is served; False:
+        as if none were. A text's embedding does not depend on its batch neighbours in either case.
         """
-        raw: Tensor = self.codebook(self.text_query(tokens), attention_mask, concepts_per_chunk)
+        raw: Tensor = self.codebook(self.text_query(tokens), attention_mask, concepts_per_chunk, floor=floor)
         return raw
 
-    def pool_text(self, tokens: Tensor, attention_mask: Tensor) -> Tensor:
-        """tokens: float32 [B, T, text width]; attention_mask: int64 [B, T] -> unit embedding float32 [B, embedding]."""
-        return unit_length(self.raw_text(tokens, attention_mask))
+    def pool_text(self, tokens: Tensor, attention_mask: Tensor, *, floor: bool = True) -> Tensor:
+        """tokens: float32 [B, T, text width]; attention_mask: int64 [B, T] -> unit embedding float32 [B, embedding].
+
+        floor: as in `raw_text`.
+        """
+        return unit_length(self.raw_text(tokens, attention_mask, floor=floor))

@@ -88,6 +88,38 @@ def test_text_does_not_depend_on_its_padding(model: Sat2Sound) -> None:
     torch.testing.assert_close(short, long, atol=1e-6, rtol=0)
 
 
+def test_the_unpadded_variant_pools_over_the_tokens_alone(model: Sat2Sound) -> None:
+    count, width = 3, model.config.text.width
+    states = torch.randn(1, count, width)
+    padded = torch.cat([states, torch.randn(1, 5, width)], dim=1)
+    mask = torch.tensor([[1] * count + [0] * 5])
+    with torch.inference_mode():
+        scaled = model.codebook.token_logits(model.text_query(states)) * model.codebook.scale
+        for tokens, known in ((states, torch.ones(1, count, dtype=torch.int64)), (padded, mask)):
+            query = model.text_query(tokens)
+            for chunk in (None, 100):
+                bare = model.codebook.pooled_logits(query, known, chunk, floor=False)
+                floored = model.codebook.pooled_logits(query, known, chunk)
+                torch.testing.assert_close(bare, scaled.amax(1), atol=1e-7, rtol=1e-5)
+                torch.testing.assert_close(floored, scaled.amax(1).clamp(min=0), atol=1e-7, rtol=1e-5)
+        assert bool((bare < 0).any()), "the floor makes a difference here"
+        nothing = model.pool_text(padded, torch.zeros_like(mask), floor=False)
+    assert bool(torch.isfinite(nothing).all())
+
+
+def test_the_floor_decides_embeddings_whose_logits_are_all_negative(model: Sat2Sound) -> None:
+    import copy
+
+    shy = copy.deepcopy(model)
+    with torch.inference_mode():
+        states, mask = torch.randn(1, 2, model.config.text.width), torch.ones(1, 2, dtype=torch.int64)
+        direction = torch.nn.functional.normalize(shy.text_query(states).sum(1), dim=-1)
+        shy.codebook.concepts.sub_(40 * direction)
+        floored, bare = shy.raw_text(states, mask), shy.raw_text(states, mask, floor=False)
+        torch.testing.assert_close(floored, shy.codebook.concepts.mean(0, keepdim=True), atol=1e-4, rtol=1e-4)
+    assert float((floored - bare).abs().max()) > 1e-2
+
+
 def test_chunks_over_concepts_change_nothing(model: Sat2Sound) -> None:
     tokens = torch.randn(3, model.config.image_tokens, model.config.embedding)
     with torch.inference_mode():
