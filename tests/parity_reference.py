@@ -57,28 +57,36 @@ def satellite_tokens(p: Parameters, pixels: Tensor, gsd: float) -> Tensor:
 
 
 def fuse(p: Parameters, tokens: Tensor, entry: dict[str, Any]) -> Tensor:
-    """tokens [196, 1024] and metadata -> [201, 1024], with torch's own encoder layers."""
+    """tokens [196, 1024] and metadata -> [196 + parts, 1024], with torch's own encoder layers.
+
+    The parts are those that there are parameters for.
+    """
     name = "sat_encoder.meta_fuser.meta_embed"
 
     def waves(part: str, *angles: float) -> Tensor:
         values = torch.tensor([f(a) for a in angles for f in (math.sin, math.cos)], dtype=torch.float64)
         return linear(p, f"{name}.{part}.fc2", functional.gelu(linear(p, f"{name}.{part}.fc1", values)))
 
-    known_month, known_time = bool(entry["month_valid"]), bool(entry["time_valid"])
-    extra = [
-        p[f"{name}.audio_source_fc.source_embed.weight"][entry["audio_source"]],
-        p[f"{name}.caption_source_fc.source_embed.weight"][entry["caption_source"]],
-        waves("location_fc", math.pi * entry["latitude"] / 90, math.pi * entry["longitude"] / 180),
-        waves("month_fc", 2 * math.pi * entry["month"] / 12) * known_month,
-        waves("time_fc", 2 * math.pi * entry["hour"] / 23) * known_time,
-    ]
-    missing = torch.tensor([[False] * 199 + [not known_month, not known_time]])
+    extra, missing = [], [False] * 196
+    for part in ("audio_source", "caption_source"):
+        if f"{name}.{part}_fc.source_embed.weight" in p:
+            extra.append(p[f"{name}.{part}_fc.source_embed.weight"][entry[part]])
+            missing.append(False)
+    if f"{name}.location_fc.fc1.weight" in p:
+        extra.append(waves("location_fc", math.pi * entry["latitude"] / 90, math.pi * entry["longitude"] / 180))
+        missing.append(False)
+    for part, value, period in (("month", "month", 12), ("time", "hour", 23)):
+        if f"{name}.{part}_fc.fc1.weight" in p:
+            known = bool(entry[f"{part}_valid"])
+            extra.append(waves(f"{part}_fc", 2 * math.pi * entry[value] / period) * known)
+            missing.append(not known)
     x = torch.cat([tokens, torch.stack(extra)])[None]
+    mask = torch.tensor([missing])
     for index in range(3):
         layer = nn.TransformerEncoderLayer(1024, 8, 2048, 0.0, "gelu", batch_first=True, dtype=torch.float64).eval()
         start = f"sat_encoder.meta_fuser.transformer_encoder.layers.{index}."
         layer.load_state_dict({key.removeprefix(start): value for key, value in p.items() if key.startswith(start)})
-        x = layer.train()(x, src_key_padding_mask=missing)  # training mode: not the fused fast path; no dropout
+        x = layer.train()(x, src_key_padding_mask=mask)  # training mode: not the fused fast path; no dropout
     return x[0].detach()
 
 
@@ -171,3 +179,30 @@ def weights(p: Parameters, q: Tensor, mask: Tensor | None = None) -> Tensor:
     sums = ordered.cumsum(0)
     size = int((1 + torch.arange(1, len(z) + 1) * ordered > sums).sum())
     return (z - (sums[size - 1] - 1) / size).clamp(min=0)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of unit length, float64."""
+    wide = rows.astype(np.float64)
+    return np.asarray(wide / np.sqrt((wide**2).sum(1, keepdims=True)))
+
+
+def losses(satellite: np.ndarray, audio: np.ndarray, caption: np.ndarray, image_caption: np.ndarray) -> list[float]:
+    """The five contrastive terms and the total, target by target."""
+
+    def contrastive(first: np.ndarray, second: np.ndarray) -> float:
+        logits = unit(first) @ unit(second).T / 0.07
+        count = len(logits)
+        rows = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        columns = logits - np.log(np.exp(logits).sum(0, keepdims=True))
+        total = 0.0
+        for i in range(count):
+            for j in range(count):
+                pseudo = 0.1 * (logits[i, j] >= logits[i, i] - 1e-9)  # equal rows are equal whatever the rounding
+                total -= ((i == j) + pseudo) * (rows[i, j] + columns[i, j]) / 2 / count
+        return total
+
+    both = audio.astype(np.float64) + caption
+    pairs = [contrastive(satellite, audio), contrastive(satellite, caption), contrastive(audio, caption)]
+    others = [contrastive(satellite, both), contrastive(satellite, image_caption)]
+    return [*pairs, *others, sum(pairs) / 3 + sum(others)]
