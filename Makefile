@@ -24,7 +24,7 @@ export: setup  ## build the model repository of the starter into build/repositor
 	@$(SAT2SOUND) export
 
 serve: setup  ## run the server in the foreground on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
-	@exec $(SAT2SOUND) serve $(SERVE_OPTIONS)
+	@exec $(SAT2SOUND) serve --under-make $(SERVE_OPTIONS)
 
 test: setup-all lint  ## lint, type check and run all tests
 	@.venv/bin/python -m pytest $(PYTEST_OPTIONS)

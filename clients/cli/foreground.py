@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -44,6 +45,37 @@ def stop_signals() -> Iterator[Stop]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def own_terminal() -> Iterator[None]:
+    """Be the terminal's foreground process group, alone: a Ctrl-C then reaches this process, but not who started it.
+
+    `make` would otherwise die of the same Ctrl-C, whatever this process makes of it. Ctrl-Z is ignored meanwhile: who
+    started this process would not notice that it sleeps. Changes nothing without a terminal, or in the background.
+    """
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR)
+    except OSError:
+        yield
+        return
+    before = os.tcgetpgrp(terminal)
+    if before != os.getpgrp() or before == os.getpid():
+        os.close(terminal)
+        yield
+        return
+    # Writing these settings from the background would stop this process, unless it ignores the signal.
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTTOU, signal.SIGTSTP)}
+    os.setpgid(0, 0)
+    os.tcsetpgrp(terminal, os.getpgrp())
+    try:
+        yield
+    finally:
+        os.tcsetpgrp(terminal, before)
+        os.setpgid(0, before)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        os.close(terminal)
 
 
 def serve_until_told_otherwise(

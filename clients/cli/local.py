@@ -81,6 +81,7 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on. 0.0.0.0: all, without any protection.")
     ] = "127.0.0.1",
+    under_make: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Run the server in the foreground until Ctrl-C.
 
@@ -93,19 +94,22 @@ def serve(
 
     [cyan]sat2sound serve --repository /models/starter --grpc-port 9001 --http-port 0 --metrics-port 0[/]
     """
-    from sat2sound.clients.cli.foreground import serve_until_told_otherwise
+    from contextlib import nullcontext
+
+    from sat2sound.clients.cli.foreground import own_terminal, serve_until_told_otherwise
     from sat2sound.clients.cli.terminal import Steps
     from sat2sound.clients.servers import ready_repository
 
     steps = Steps()
-    serve_until_told_otherwise(
-        ready_repository(repository, steps),
-        grpc_port=grpc_port,
-        http_port=http_port,
-        metrics_port=metrics_port,
-        host=host,
-        progress=steps,
-    )
+    with own_terminal() if under_make else nullcontext():
+        serve_until_told_otherwise(
+            ready_repository(repository, steps),
+            grpc_port=grpc_port,
+            http_port=http_port,
+            metrics_port=metrics_port,
+            host=host,
+            progress=steps,
+        )
 
 
 @readable_errors
