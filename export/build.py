@@ -1,130 +1,218 @@
-"""From a model to a model repository, doing only what is not up to date."""
+"""From a checkpoint to a model repository, doing only what is not up to date."""
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from collections.abc import Callable
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
 import torch
-import transformers
 
-from sat2sound.checkpoints import locate
+from sat2sound.checkpoints import build as build_model
+from sat2sound.checkpoints import read_checkpoint
+from sat2sound.configs import ModelConfig
 from sat2sound.digests import file_sha256
-from sat2sound.export.graphs import graphs
+from sat2sound.export.branches import Branch, branches, ranking_graphs, ranking_references
+from sat2sound.export.build_events import GraphEvent, Progress, Watch
+from sat2sound.export.conversion import CONVERTERS
+from sat2sound.export.folders import workshop
+from sat2sound.export.gates import GateResult, check_graph, require
+from sat2sound.export.gates.whole import check_whole
+from sat2sound.export.graphs import PARTS, Graph
+from sat2sound.export.inputs import BuildRequest, encoder_files, graph_base_digest, graph_key, inputs_digest, versions
+from sat2sound.export.onnx_graph import OPSET, write_graph
+from sat2sound.export.previous import PreviousBuild
+from sat2sound.export.profiles import MAX_K
+from sat2sound.export.references import FILE as REFERENCES
+from sat2sound.export.references import References, write_references
 from sat2sound.export.manifest import file_digests, read_manifest
-from sat2sound.export.onnx_graph import ExportedGraph, export_graph
-from sat2sound.export.profiles import MAX_K, PROFILES
 from sat2sound.export.repository import build_repository
-from sat2sound.gallery import CAPTIONS, Gallery, GalleryEntry, make_gallery, read_captions, write_gallery
+from sat2sound.gallery import Gallery, GalleryEntry, make_gallery, read_captions, read_gallery, write_gallery
 from sat2sound.models import Embedder, Sat2Sound
-from sat2sound.models.text_encoder import text_encoder_files, tokenizer_file
+from sat2sound.models.text_encoder import tokenizer_file, with_text_encoder
 
 _BATCH = 32
-Progress = Callable[[str], None]
 
 
 def ensure_repository(
     destination: Path,
-    model: str = "starter",
+    request: BuildRequest | None = None,
     *,
-    profile: str = "cpu",
-    text_encoder: Path | None = None,
     progress: Progress = lambda message: None,
+    watch: Watch | None = None,
 ) -> Path:
-    """A model repository for this model at `destination`, built if it is absent, damaged or out of date.
+    """The repository asked for (default: the starter's for the cpu) at `destination`, built if it is not there already.
 
-    model: "starter", a checkpoint file or a hub name. text_encoder: folder of the frozen text encoder, where the hub
-    cannot be reached. progress: called with one line per step. Returns the destination.
+    progress: called with one line per step. watch: called as graphs go through their stages; default: as progress.
+    Returns the destination. Raises GateFailure listing every difference from torch; CheckpointError,
+    ConfigurationError. Whatever happens, the destination holds the old repository or the new one.
     """
-    inputs = inputs_digest(model, profile, text_encoder)
+    request = request or BuildRequest()
+    inputs = inputs_digest(request)
+    if not is_current(destination, inputs):
+        with workshop(destination) as folder:
+            if not is_current(destination, inputs):  # another builder may have been faster
+                watch = watch or (lambda event: progress(f"{event.stage} {event.graph}"))
+                return _Build(request, destination, folder, progress, watch).run(inputs)
+    progress(f"model repository {destination} is up to date")
+    return destination
+
+
+def is_current(destination: Path, inputs: str) -> bool:
+    """Whether an undamaged repository with these inputs is there."""
     manifest = read_manifest(destination)
-    if manifest and manifest.get("inputs") == inputs and manifest.get("files") == file_digests(destination):
-        progress(f"model repository {destination} is up to date")
-        return destination
-    return export_repository(
-        destination, model, profile=profile, inputs=inputs, text_encoder=text_encoder, progress=progress
-    )
+    return bool(manifest and manifest.get("inputs") == inputs and manifest.get("files") == file_digests(destination))
 
 
-def inputs_digest(model: str, profile: str, text_encoder: Path | None = None) -> str:
-    """SHA-256 over everything that decides what a build contains: weights, captions, sources and exporter versions."""
-    package = Path(__file__).resolve().parent
-    sources = [
-        *sorted(package.rglob("*.py")),
-        *sorted((package.parent / "sat2sound" / "models").rglob("*.py")),
-        *sorted((package.parent / "sat2sound" / "gallery").rglob("*.py")),
-        *sorted((package.parent / "model_repository").rglob("*.py")),
-        package.parent / "sat2sound" / "contract.py",
-        CAPTIONS,
-        locate(model),
-        *(text_encoder_files(text_encoder) if text_encoder else []),
-    ]
-    digest = hashlib.sha256(profile.encode())
-    for version in (torch.__version__, transformers.__version__, onnxruntime.__version__):
-        digest.update(version.encode() + b"\0")
-    for path in sources:
-        digest.update(bytes.fromhex(file_sha256(path)))
-    return digest.hexdigest()
+@dataclass
+class _Build:
+    request: BuildRequest
+    destination: Path
+    folder: Path
+    progress: Progress
+    watch: Watch
+    facts: dict[str, Any] = field(default_factory=dict)
+    results: list[GateResult] = field(default_factory=list)
+    references: References = field(default_factory=lambda: References({}, {}))
 
-
-def export_repository(
-    destination: Path,
-    model: str,
-    *,
-    profile: str,
-    inputs: str,
-    text_encoder: Path | None = None,
-    progress: Progress = lambda message: None,
-) -> Path:
-    """Build unconditionally. Raises GraphRejected if a graph does not compute what torch computes."""
-    progress(f"loading {model}")
-    loaded = Sat2Sound.from_checkpoint(model, text_encoder)
-    tokenizer = tokenizer_file(loaded.config.text.encoder)
-    progress("embedding the gallery")
-    gallery = embed_gallery(loaded, read_captions())
-    max_k = min(MAX_K, len(gallery.entries))
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        write_gallery(folder / "gallery.parquet", gallery)
-        exported = []
-        for graph in graphs(loaded, gallery.embeddings, gallery.digest, max_k):
-            progress(f"exporting {graph.name}")
-            exported.append(export_graph(graph, folder / "graphs"))
-            progress(f"exported {graph.name}: differs from torch by {exported[-1].difference:.1e} at most")
+    def run(self, inputs: str) -> Path:
+        """All steps."""
+        self.progress(f"loading {self.request.model}")
+        path, config, state = read_checkpoint(self.request.model)
+        place = self.request.text_encoder
+        model = build_model(path, with_text_encoder(config, place) if place else config, state)
+        del state
+        self.base = graph_base_digest(self.request, config)
+        self.previous = PreviousBuild(self.destination)
+        for branch in branches(model):
+            self._branch(model, branch)
+        gallery = self._gallery(model, config)
+        max_k = min(MAX_K, len(gallery.entries))
+        self._ranking(config, gallery, max_k)
+        tokenizer = tokenizer_file(model.config.text.encoder)
+        del model  # the last gate runs the graphs: two copies of the weights would be in memory
+        require("the graphs differ from torch", self.results)
+        self.progress("checking rankings and the gallery")
+        files = {name: self._file(name) for name in self.facts}
+        whole = check_whole(files, self.request.profile, config, self.references, gallery, tokenizer)
+        self.results += require("the graphs rank otherwise than torch", whole)
+        write_references(self.folder / REFERENCES, self.references)
         return build_repository(
-            destination,
-            graphs=folder / "graphs",
-            config=loaded.config,
-            gallery=folder / "gallery.parquet",
+            self.destination,
+            graphs=self.folder / "graphs",
+            config=config,
+            gallery=self.folder / "gallery.parquet",
             tokenizer=tokenizer,
-            profile=PROFILES[profile],
+            profile=self.request.profile,
             max_k=max_k,
+            references=self.folder / REFERENCES,
             facts={
                 "inputs": inputs,
-                "checkpoint": file_sha256(locate(model)),
-                "text_encoder": loaded.config.text.encoder,
-                "gallery": {"entries": len(gallery.entries), "digest": gallery.digest.hex()},
-                "graphs": {entry.name: _facts(entry) for entry in exported},
-                "versions": {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
+                "checkpoint": file_sha256(path),
+                "text_encoder": {file.name: file_sha256(file) for file in encoder_files(self.request)},
+                "gallery": self.gallery_facts,
+                "graphs": self.facts,
+                "gates": [result.to_json() for result in self.results],
+                "versions": versions(),
             },
         )
+
+    def _file(self, name: str) -> Path:
+        return self.folder / "graphs" / f"{name}.onnx"
+
+    def _branch(self, model: Sat2Sound, branch: Branch) -> None:
+        graphs = (branch.encoder, branch.pooling)
+        keys = {
+            graph.name: self._key(graph.name, (getattr(model, part) for part in PARTS[graph.name])) for graph in graphs
+        }
+        old = self.previous.references()
+        reused = {name for name, key in keys.items() if self.previous.take(name, key, self._file(name))}
+        if old and reused == keys.keys() and branch.name in old.queries:
+            self.references = self.references.joined(old.only(reused, {branch.name}))
+            for name in keys:
+                self._reuse(name)
+            return
+        self.progress(f"computing reference outputs of the {branch.name} branch")
+        references = branch.references()
+        self.references = self.references.joined(references)
+        for graph in graphs:
+            self._make(graph, keys[graph.name], model.config, graph.name in reused)
+
+    def _ranking(self, config: ModelConfig, gallery: Gallery, max_k: int) -> None:
+        graphs = ranking_graphs(gallery, max_k)
+        self.references = self.references.joined(ranking_references(graphs, gallery))
+        for name, graph in graphs.items():
+            key = self._key(name, [graph.module])
+            if self.previous.take(name, key, self._file(name)):
+                self._reuse(name)
+            else:
+                self._make(graph, key, config, written=False, max_k=max_k)
+
+    def _key(self, name: str, modules: Iterable[torch.nn.Module | None]) -> str:
+        weights = {
+            f"{number}.{key}": hashlib.sha256(tensor.detach().contiguous().numpy().tobytes()).digest()
+            for number, module in enumerate(modules)
+            if module is not None
+            for key, tensor in (*module.named_parameters(), *module.named_buffers())
+        }
+        return graph_key(self.base, name, self.request.profile.precision(name), weights)
+
+    def _reuse(self, name: str) -> None:
+        self.facts[name] = self.previous.facts(name)
+        self.results += self.previous.results(name)
+        self.watch(GraphEvent(name, "reused"))
+
+    def _make(self, graph: Graph, key: str, config: ModelConfig, written: bool, max_k: int = MAX_K) -> None:
+        started = time.monotonic()
+        precision, path = self.request.profile.precision(graph.name), self._file(graph.name)
+        if not written:
+            self.watch(GraphEvent(graph.name, "exporting"))
+            exact = path if precision == "float32" else self.folder / "float32" / path.name
+            write_graph(graph, exact, self.request.external_data_above)
+            if precision != "float32":
+                self.watch(GraphEvent(graph.name, "converting"))
+                path.parent.mkdir(exist_ok=True)
+                CONVERTERS[precision](graph.name, exact, path)
+                shutil.rmtree(exact.parent)
+        self.watch(GraphEvent(graph.name, "checking"))
+        cases = self.references.graphs[graph.name]
+        results = check_graph(graph.contract, config.dimensions(max_k), path, precision, cases)
+        self.results += results
+        values = next(result for result in results if result.gate == "values")
+        self.facts[graph.name] = {
+            "key": key,
+            "file": "model.onnx",
+            "bytes": sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*")),
+            "opset": OPSET,
+            "precision": precision,
+            "difference": None if values.measured is None else float(f"{values.measured:.1e}"),
+            "tolerance": values.allowed,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        self.watch(GraphEvent(graph.name, "done"))
+
+    def _gallery(self, model: Sat2Sound, config: ModelConfig) -> Gallery:
+        entries = read_captions(self.request.gallery)
+        path = self.folder / "gallery.parquet"
+        made_of = [self.facts[name]["key"] for name in ("text_encoder", "text_pooling")]
+        key = hashlib.sha256(repr([made_of, config.name, file_sha256(self.request.gallery)]).encode()).hexdigest()
+        if self.previous.take_gallery(key, path):
+            self.progress("the gallery's embeddings are reused")
+            gallery = read_gallery(path)
+        else:
+            self.progress(f"embedding {len(entries)} captions of the gallery")
+            gallery = embed_gallery(model, entries)
+            write_gallery(path, gallery)
+        self.gallery_facts = {"entries": len(entries), "digest": gallery.digest.hex(), "key": key}
+        return gallery
 
 
 def embed_gallery(model: Sat2Sound, entries: list[GalleryEntry]) -> Gallery:
     """Embed captions through the text branch, as the server would."""
-    embedder = Embedder(model, batch=_BATCH, concepts_per_chunk=None)
+    embedder = Embedder(model, batch=_BATCH)
     embeddings = embedder.embed_text([entry.caption for entry in entries]).numpy()
     return make_gallery(entries, embeddings, model.config.name)
-
-
-def _facts(graph: ExportedGraph) -> dict[str, Any]:
-    return {
-        "bytes": graph.size_bytes,
-        "opset": graph.opset,
-        "difference": float(f"{graph.difference:.1e}"),
-        "tolerance": graph.tolerance,
-    }

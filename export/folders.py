@@ -37,8 +37,25 @@ def replacing(destination: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def workshop(destination: Path) -> Iterator[Path]:
+    """An empty folder beside `destination` to make things in, gone afterwards; one builder per destination at a time.
+
+    What a killed builder left in it is removed by the next one.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    folder = destination.parent / f".{destination.name}.build"
+    with _alone(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def _alone(destination: Path) -> Iterator[None]:
-    with (destination.parent / f".{destination.name}.lock").open("w") as lock:
+    with (destination.parent / f".{destination.name.removeprefix('.')}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, also by a process that is killed
         yield
 

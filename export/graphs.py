@@ -1,19 +1,16 @@
-"""The graphs that Triton serves, as torch modules: what each takes, gives, and is tried with before it is accepted."""
+"""The graphs that Triton serves, as torch modules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sat2sound import contract
 from sat2sound.contract import ModelContract
+from sat2sound.export.references import Arrays
 from sat2sound.models import Sat2Sound
-
-Arrays = dict[str, np.ndarray]
 
 
 class SatelliteEncoder(nn.Module):
@@ -133,96 +130,52 @@ def _direction(vectors: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Graph:
-    """One graph to export: its contract, the torch module, example inputs by batch size, and the allowed difference.
-
-    examples: batch size, random generator -> inputs by name. tolerance: on values, absolute plus relative to the
-    largest magnitude of the torch output.
-    """
+    """One graph to export. example: two items or more, so that the exporter does not take the batch for a constant."""
 
     contract: ModelContract
     module: nn.Module
-    examples: Callable[[int, np.random.Generator], Arrays]
-    tolerance: float
+    example: Arrays
 
     @property
     def name(self) -> str:
         """The model's name in the repository."""
         return self.contract.name
 
-
-def _pixels(batch: int, random: np.random.Generator) -> Arrays:
-    pixels = random.integers(0, 256, (batch, contract.IMAGE_SIZE, contract.IMAGE_SIZE, 3), dtype=np.uint8)
-    pixels[0] = 255 * (batch % 2)  # a constant image, the hardest case for normalisation layers
-    values: Arrays = {"PIXELS": pixels}
-    ranges = {"GSD": (0.2, 10), "LATITUDE": (-90, 90), "LONGITUDE": (-180, 180), "MONTH": (1, 12), "HOUR": (0, 23)}
-    ranges |= {"AUDIO_SOURCE": (0, 3), "CAPTION_SOURCE": (0, 2)}
-    for name, (low, high) in ranges.items():
-        column = random.uniform(low, high, (batch, 1)).astype(np.float32)
-        if name not in ("GSD", "LATITUDE", "LONGITUDE"):
-            column = np.round(column)
-        column[random.uniform(size=(batch, 1)) < 0.3] = np.nan
-        column[random.uniform(size=(batch, 1)) < 0.1] = 1e4  # out of every range: counts as missing
-        values[name] = column
-    return values
+    def compute(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """What torch computes, by output name."""
+        with torch.inference_mode():
+            result = self.module(*(torch.from_numpy(inputs[tensor.name]) for tensor in self.contract.inputs))
+        outputs = result if isinstance(result, tuple) else (result,)
+        return {
+            tensor.name: np.ascontiguousarray(output.numpy())
+            for tensor, output in zip(self.contract.outputs, outputs, strict=True)
+        }
 
 
-def _normal(name: str, *shape: int) -> Callable[[int, np.random.Generator], Arrays]:
-    return lambda batch, random: {name: random.standard_normal((batch, *shape)).astype(np.float32)}
+# Which parts of the model each graph computes with: what decides whether a graph built earlier is still good.
+PARTS = {
+    "satellite_encoder": ("satellite", "projector", "metadata"),
+    "satellite_pooling": ("satellite_query", "codebook"),
+    "audio_encoder": ("audio",),
+    "audio_pooling": ("audio_query", "codebook"),
+    "text_encoder": ("text",),
+    "text_pooling": ("text_query", "codebook"),
+}
 
 
-def _log_mel(batch: int, random: np.random.Generator) -> Arrays:
-    mel = random.normal(-30.0, 15.0, (batch, 1, contract.MEL_FRAMES, contract.MEL_BINS)).astype(np.float32)
-    mel[-1] = -100.0  # silence
-    return {"LOG_MEL": mel}
-
-
-def _token_lengths(batch: int, length: int) -> np.ndarray:
-    """Masks of every length from one token to all, so that padding is exercised."""
-    lengths = np.linspace(1, length, batch).round().astype(int)
-    return (np.arange(length)[None] < lengths[:, None]).astype(np.int64)
-
-
-def graphs(model: Sat2Sound, gallery_embeddings: np.ndarray, gallery_digest: bytes, max_k: int) -> list[Graph]:
-    """All graphs of one repository, in the order of data flow.
-
-    gallery_embeddings: float32 [n, embedding], unit length; max_k: rows that similarity returns, at most n.
-    """
-    config = model.config
-    vocabulary = 1000  # any ids that every tokenizer has
-
-    def tokens(batch: int, random: np.random.Generator) -> Arrays:
-        length = config.text.buckets[batch % len(config.text.buckets)]
-        ids = random.integers(5, vocabulary, (batch, length), dtype=np.int64)
-        return {"INPUT_IDS": ids, "ATTENTION_MASK": _token_lengths(batch, length)}
-
-    def text_states(batch: int, random: np.random.Generator) -> Arrays:
-        length = config.text.buckets[batch % len(config.text.buckets)]
-        states = random.standard_normal((batch, length, config.text.width)).astype(np.float32)
-        return {"TOKENS": states, "ATTENTION_MASK": _token_lengths(batch, length)}
-
-    def scored(batch: int, random: np.random.Generator) -> Arrays:
-        query = random.standard_normal((batch, batch + 1, config.embedding)).astype(np.float32)
-        return {"EMBEDDING": query[:, 0].copy(), "QUERIES": query}
-
-    modules: dict[str, tuple[nn.Module, Callable[[int, np.random.Generator], Arrays], float]] = {
-        "satellite_encoder": (SatelliteEncoder(model), _pixels, 1e-4),
-        "satellite_pooling": (SatellitePooling(model), _normal("TOKENS", config.image_tokens, config.embedding), 1e-4),
-        "audio_encoder": (AudioEncoder(model), _log_mel, 1e-4),
-        "audio_pooling": (
-            AudioPooling(model),
-            _normal("TOKENS", config.audio.output_tokens, config.audio.output_width),
-            1e-4,
-        ),
-        "text_encoder": (TextEncoder(model), tokens, 1e-4),
-        "text_pooling": (TextPooling(model), text_states, 1e-4),
-        "similarity": (
-            Similarity(gallery_embeddings, gallery_digest, max_k),
-            _normal("EMBEDDING", config.embedding),
-            1e-5,
-        ),
-        "query_scores": (QueryScores(), scored, 1e-5),
+def branch_modules(model: Sat2Sound) -> dict[str, nn.Module]:
+    """Encoders and poolings by graph name."""
+    modules: dict[str, nn.Module] = {
+        "satellite_encoder": SatelliteEncoder(model),
+        "satellite_pooling": SatellitePooling(model),
+        "audio_encoder": AudioEncoder(model),
+        "audio_pooling": AudioPooling(model),
+        "text_encoder": TextEncoder(model),
+        "text_pooling": TextPooling(model),
     }
-    return [
-        Graph(contract.MODELS[name], module.eval(), examples, tolerance)
-        for name, (module, examples, tolerance) in modules.items()
-    ]
+    return {name: module.eval() for name, module in modules.items()}
+
+
+def ranking_modules(embeddings: np.ndarray, digest: bytes, max_k: int) -> dict[str, nn.Module]:
+    """similarity and query_scores. embeddings: float32 [n, D], unit length; max_k: rows returned, at most n."""
+    return {"similarity": Similarity(embeddings, digest, max_k).eval(), "query_scores": QueryScores().eval()}

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sat2sound.errors import InvalidInput
+from sat2sound.export.gates.tolerances import Precision
+
 
 @dataclass(frozen=True)
 class ModelServing:
@@ -22,12 +25,21 @@ class ModelServing:
 
 @dataclass(frozen=True)
 class Profile:
-    """A named set of choices. ensemble_max_batch_size: items per request at the public models."""
+    """A named set of choices.
+
+    ensemble_max_batch_size: items per request at the public models. precisions: of the graphs that are not float32;
+    codebook pooling always is (MODEL.md, shared codebook).
+    """
 
     name: str
     kind: str
     ensemble_max_batch_size: int
     models: Mapping[str, ModelServing]
+    precisions: Mapping[str, Precision] = field(default_factory=dict)
+
+    def precision(self, graph: str) -> Precision:
+        """In which numbers this graph computes."""
+        return self.precisions.get(graph, "float32")
 
 
 def _threads(count: int) -> dict[str, str]:
@@ -61,3 +73,10 @@ CPU = Profile(
 )
 
 PROFILES = {profile.name: profile for profile in (CPU,)}
+
+
+def find_profile(name: str) -> Profile:
+    """The profile of that name. Raises InvalidInput listing the known ones."""
+    if name not in PROFILES:
+        raise InvalidInput(f"unknown profile {name!r}", expected=f"one of {', '.join(PROFILES)}", fix="choose one")
+    return PROFILES[name]

@@ -13,6 +13,7 @@ from sat2sound.errors import ConfigurationError
 from sat2sound.export.folders import replacing
 from sat2sound.export.manifest import read_manifest, write_manifest
 from sat2sound.export.profiles import MAX_K, PROFILES, Profile
+from sat2sound.export.references import FILE as REFERENCES
 from sat2sound.export.triton_config import configurations
 
 SOURCES = Path(__file__).resolve().parent.parent / "model_repository"
@@ -29,13 +30,15 @@ def build_repository(
     profile: Profile,
     max_k: int,
     facts: Mapping[str, Any],
+    references: Path | None = None,
 ) -> Path:
     """Write a complete repository, then put it in the place of `destination` in one step.
 
     graphs: folder with <model>.onnx per graph, and its external data beside it if it has any. gallery: Parquet with
     embeddings. max_k: rows that the similarity graph returns. facts: what the manifest shall say besides files and
-    versions. Returns the destination. Raises ConfigurationError if a graph is missing, or if the destination holds
-    something else than a repository; then, and when the build is killed, the destination stays as it was.
+    versions. references: reference inputs and outputs, which `verify` needs. Returns the destination. Raises
+    ConfigurationError if a graph is missing, or if the destination holds something else than a repository; then, and
+    when the build is killed, the destination stays as it was.
     """
     destination = destination.resolve()
     missing = [
@@ -58,6 +61,8 @@ def build_repository(
             (folder / model_name / VERSION / "sat2sound.json").write_text(config.to_json(), encoding="utf-8")
         shutil.copyfile(tokenizer, folder / "text_preprocess" / VERSION / "tokenizer.json")
         shutil.copyfile(gallery, folder / "gallery" / VERSION / "gallery.parquet")
+        if references is not None:
+            shutil.copyfile(references, folder / REFERENCES)
         for file in sorted(graphs.glob("*.onnx*")):
             # model.onnx; a graph names its external data by file name, so that keeps its own
             name = file.name.partition(".onnx")[0]

@@ -34,14 +34,16 @@ def load_model(source: str | Path, text_encoder: str | Path | None = None) -> Sa
     the frozen text encoder and its tokenizer from, instead of where the configuration says; needed offline. It is read
     when the first text comes. Raises CheckpointError, and TextEncoderError if `text_encoder` is no such folder.
     """
-    path = locate(source)
-    if path.suffix == ".safetensors":
-        config, state = read_safetensors(path)
-    else:
-        config, state = read_published(path)
+    path, config, state = read_checkpoint(source)
     if text_encoder is not None:
         config = with_text_encoder(config, text_encoder)
     return build(path, config, state)
+
+
+def read_checkpoint(source: str | Path) -> tuple[Path, ModelConfig, dict[str, Tensor]]:
+    """The file, its configuration and its parameters by this library's names. Arguments and errors as `load_model`."""
+    path = locate(source)
+    return path, *(read_safetensors(path) if path.suffix == ".safetensors" else read_published(path))
 
 
 def build(path: Path, config: ModelConfig, state: dict[str, Tensor]) -> Sat2Sound:

@@ -2,6 +2,7 @@
 
     Sat2SoundError
     |-- InvalidInput         what a caller sent cannot be used (also a ValueError; INVALID_ARGUMENT on the wire)
+    |-- GateFailure          graphs or a repository do not compute what they should
     |-- ConfigurationError   a model configuration or a repository contradicts itself
     |   `-- TextEncoderError     the frozen text encoder that a configuration names cannot be had, or is another one
     |-- DatasetError         a dataset cannot be used as it is: unknown layout, empty split, too many damaged files
@@ -14,6 +15,8 @@ Messages say three things: what was wrong, what is allowed, and what to do about
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class Sat2SoundError(Exception):
@@ -31,6 +34,14 @@ class InvalidInput(Sat2SoundError, ValueError):
     def __init__(self, problem: str, *, expected: str, fix: str) -> None:
         self.problem, self.expected, self.fix = problem, expected, fix
         super().__init__(f"{problem}; expected {expected}; to fix it, {fix}")
+
+
+class GateFailure(Sat2SoundError):
+    """Graphs or a model repository do not pass their gates. problems: every one, a line each."""
+
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"{what} ({len(self.problems)} problems):\n  " + "\n  ".join(self.problems))
 
 
 class ConfigurationError(Sat2SoundError):

@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     DEADLINE = 5
     NO_SERVER = 6
     NO_TILE = 7
+    DIFFERS = 8
     INTERRUPTED = 130
 
 
@@ -36,6 +37,7 @@ MEANINGS = {
     ExitCode.DEADLINE: "no answer within the deadline",
     ExitCode.NO_SERVER: "a server or its model repository could not be made ready here",
     ExitCode.NO_TILE: "the image service gave no tile",
+    ExitCode.DIFFERS: "a graph or a model repository does not compute what it should",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
 }
 
@@ -44,7 +46,14 @@ def exit_code(error: Exception) -> ExitCode:
     """The code for an error that a person can do something about; FAULT for any other."""
     from sat2sound.clients import errors
     from sat2sound.clients.tiles import TileError
-    from sat2sound.errors import CheckpointError, ConfigurationError, DatasetError, InvalidInput, Sat2SoundError
+    from sat2sound.errors import (
+        CheckpointError,
+        ConfigurationError,
+        DatasetError,
+        GateFailure,
+        InvalidInput,
+        Sat2SoundError,
+    )
 
     table: tuple[tuple[type[Exception], ExitCode], ...] = (
         (InvalidInput, ExitCode.INVALID),
@@ -56,6 +65,7 @@ def exit_code(error: Exception) -> ExitCode:
         (errors.DeadlineExceeded, ExitCode.DEADLINE),
         (errors.ClientError, ExitCode.REFUSED),
         (TileError, ExitCode.NO_TILE),
+        (GateFailure, ExitCode.DIFFERS),
         (Sat2SoundError, ExitCode.NO_SERVER),
         (OSError, ExitCode.INVALID),  # a path that cannot be read or written
     )

@@ -112,40 +112,6 @@ def serve(
         )
 
 
-@readable_errors
-def export(
-    destination: Annotated[Path | None, typer.Option(help="Default: build/repository.", show_default=False)] = None,
-    model: Annotated[str, typer.Option(help='"starter", a checkpoint file or a hub name.')] = "starter",
-    text_encoder: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the frozen text encoder (config.json, model.safetensors, tokenizer.json), for machines "
-            "without the hub. Default: what the model's configuration names.",
-            exists=True,
-            file_okay=False,
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
-    """Build a model repository, doing only what is not up to date.
-
-    Examples:
-
-    [cyan]sat2sound export --model bingmap_withmeta.ckpt --destination /models/bingmap[/]
-
-    [cyan]sat2sound export --model bingmap_withmeta.ckpt --text-encoder /data/flan-t5-large[/]
-    """
-    from sat2sound.clients.cli.terminal import Steps
-    from sat2sound.clients.servers import default_repository
-
-    steps = Steps()
-    steps("checking the model repository")
-    from sat2sound.export.build import ensure_repository
-
-    place = destination or default_repository()
-    typer.echo(ensure_repository(place, model, text_encoder=text_encoder, progress=steps))
-
-
 def version() -> None:
     """Print the version of this program.
 

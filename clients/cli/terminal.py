@@ -35,26 +35,26 @@ def print_json(value: Any) -> None:
 
 def print_ranking(sounds: Iterable[RankedSound]) -> None:
     """Rank, score, caption."""
-    table = _table("rank", "score", "caption")
+    lines = table("rank", "score", "caption")
     for sound in sounds:
-        table.add_row(str(sound.rank), f"{sound.score:.3f}", Text(sound.caption))
-    Console(highlight=False).print(table)
+        lines.add_row(str(sound.rank), f"{sound.score:.3f}", Text(sound.caption))
+    Console(highlight=False).print(lines)
 
 
 def print_scores(scores: Iterable[tuple[str, float]]) -> None:
     """Query and score, best first."""
-    table = _table("score", "query")
+    lines = table("score", "query")
     for query, score in sorted(scores, key=lambda entry: -entry[1]):
-        table.add_row(f"{score:.3f}", Text(query))
-    Console(highlight=False).print(table)
+        lines.add_row(f"{score:.3f}", Text(query))
+    Console(highlight=False).print(lines)
 
 
 def print_times(stages: dict[str, float], requests: int) -> None:
     """Milliseconds per stage."""
-    table = _table("stage", f"ms (mean of {requests})")
+    lines = table("stage", f"ms (mean of {requests})")
     for stage, milliseconds in stages.items():
-        table.add_row(stage, f"{milliseconds:.2f}", style="bold" if stage == "total" else None)
-    Console(highlight=False).print(table)
+        lines.add_row(stage, f"{milliseconds:.2f}", style="bold" if stage == "total" else None)
+    Console(highlight=False).print(lines)
 
 
 def print_notes(notes: Iterable[str]) -> None:
@@ -64,9 +64,10 @@ def print_notes(notes: Iterable[str]) -> None:
         console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+def table(*columns: str) -> Table:
+    """An empty table of this program's style; columns of words are aligned to the left."""
+    columned = Table(show_edge=False, pad_edge=False, header_style="bold")
     for column in columns:
-        left = column in ("caption", "query", "stage")
-        table.add_column(column, justify="left" if left else "right", overflow="fold")
-    return table
+        left = column in ("caption", "query", "stage", "graph", "what", "gate", "problem")
+        columned.add_column(column, justify="left" if left else "right", overflow="fold")
+    return columned

@@ -48,7 +48,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("command", ["demo", "listen", "score", "serve", "export", "version"])
+@pytest.mark.parametrize("command", ["demo", "listen", "score", "serve", "export", "verify", "version"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0
@@ -141,7 +141,7 @@ def test_mistakes_end_with_their_code_and_one_line(server: Any, image: Path, tmp
 
 
 def test_export_with_a_text_encoder_that_is_not_there_or_does_not_fit(tmp_path: Path) -> None:
-    to = ("--destination", tmp_path / "repository")
+    to = ("--out", tmp_path / "repository")
     failed(
         run("export", "--text-encoder", tmp_path / "absent", *to),
         ExitCode.INVALID,
