@@ -24,12 +24,12 @@ from sat2sound.export.gates import GateResult, check_graph, require
 from sat2sound.export.gates.whole import check_whole
 from sat2sound.export.graphs import PARTS, Graph
 from sat2sound.export.inputs import BuildRequest, encoder_files, graph_base_digest, graph_key, inputs_digest, versions
+from sat2sound.export.manifest import file_digests, read_manifest
 from sat2sound.export.onnx_graph import OPSET, write_graph
 from sat2sound.export.previous import PreviousBuild
 from sat2sound.export.profiles import MAX_K
 from sat2sound.export.references import FILE as REFERENCES
 from sat2sound.export.references import References, write_references
-from sat2sound.export.manifest import file_digests, read_manifest
 from sat2sound.export.repository import build_repository
 from sat2sound.gallery import Gallery, GalleryEntry, make_gallery, read_captions, read_gallery, write_gallery
 from sat2sound.models import Embedder, Sat2Sound

@@ -37,7 +37,7 @@ def _satellite(count: int, random: np.random.Generator) -> Arrays:
 
 
 def _extreme_pictures(random: np.random.Generator) -> Arrays:
-    """Black, white, grey, a checkerboard, noise, and a picture; conditions all missing, at both ends, and out of range."""
+    """Black, white, grey, a checkerboard, noise, and a picture; conditions missing, at both ends, out of range."""
     side = (IMAGE_SIZE, IMAGE_SIZE, 3)
     checks = (np.indices(side[:2]).sum(axis=0) % 2 * 255)[..., None] * np.ones(3)
     noise = random.integers(0, 256, side)

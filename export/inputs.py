@@ -16,7 +16,6 @@ from sat2sound.digests import file_sha256
 from sat2sound.export.limits import EXTERNAL_DATA_ABOVE
 from sat2sound.export.profiles import MAX_K, PROFILES, Profile
 from sat2sound.gallery import CAPTIONS
-from sat2sound.hub import hub_file
 from sat2sound.models.text_encoder import text_encoder_files
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -89,10 +88,8 @@ def graph_key(base: str, name: str, precision: str, weights: Mapping[str, bytes]
 
 
 def encoder_files(request: BuildRequest) -> list[Path]:
-    """Files of the frozen text encoder and its tokenizer. Raises TextEncoderError, NotOnHub or HubUnreachable."""
-    encoder = str(request.text_encoder) if request.text_encoder else _configured_encoder(request.model)
-    local = text_encoder_files(encoder)
-    return local or [hub_file(encoder, name) for name in ("config.json", "model.safetensors", "tokenizer.json")]
+    """Files of the frozen text encoder and its tokenizer. Raises TextEncoderError."""
+    return text_encoder_files(request.text_encoder or _configured_encoder(request.model))
 
 
 def _configured_encoder(model: str) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 from sat2sound.digests import file_sha256
 from sat2sound.errors import ConfigurationError
 from sat2sound.export.gates import GateResult
+from sat2sound.export.manifest import read_manifest
 from sat2sound.export.references import FILE as REFERENCES
 from sat2sound.export.references import References, read_references
-from sat2sound.export.manifest import read_manifest
 from sat2sound.export.repository import VERSION
 
 _GALLERY = f"gallery/{VERSION}/gallery.parquet"

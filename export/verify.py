@@ -13,10 +13,10 @@ from sat2sound.export.build_events import GraphEvent
 from sat2sound.export.gates import GateResult, check_graph
 from sat2sound.export.gates.configuration import check_configuration
 from sat2sound.export.gates.whole import check_whole
+from sat2sound.export.manifest import MANIFEST, file_digests, read_manifest, repository_digest
 from sat2sound.export.profiles import MAX_K, find_profile
 from sat2sound.export.references import FILE as REFERENCES
 from sat2sound.export.references import References, read_references
-from sat2sound.export.manifest import MANIFEST, file_digests, read_manifest, repository_digest
 from sat2sound.export.repository import VERSION
 from sat2sound.gallery import Gallery, read_gallery
 

@@ -58,8 +58,8 @@ def export(
         display.step("checking the model repository")
         from sat2sound.export.build import ensure_repository
         from sat2sound.export.inputs import BuildRequest
-        from sat2sound.export.profiles import find_profile
         from sat2sound.export.manifest import read_manifest
+        from sat2sound.export.profiles import find_profile
 
         request = BuildRequest(model, find_profile(profile), text_encoder=text_encoder)
         if gallery is not None:

@@ -70,9 +70,14 @@ def text_encoder_folder(encoder: str) -> str:
 
 
 def text_encoder_files(encoder: str | Path) -> list[Path]:
-    """The files of a local encoder folder, sorted: what decides its numbers. Empty for a hub name."""
+    """The files that decide an encoder's numbers, sorted: of a local folder all, of a hub name what is needed of it.
+
+    Raises TextEncoderError where the hub cannot be reached and its cache lacks them.
+    """
     folder = Path(text_encoder_folder(str(encoder))).expanduser()
-    return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    if folder.is_dir():
+        return sorted(path for path in folder.iterdir() if path.is_file())
+    return [_from_hub(str(encoder), name) for name in ("config.json", "model.safetensors", "tokenizer.json")]
 
 
 def tokenizer_file(encoder: str) -> Path:
@@ -85,8 +90,12 @@ def tokenizer_file(encoder: str) -> Path:
         raise TextEncoderError(
             encoder, "tokenizer.json is missing", fix="save the tokenizer there with transformers' save_pretrained"
         )
+    return _from_hub(encoder, "tokenizer.json")
+
+
+def _from_hub(encoder: str, name: str) -> Path:
     try:
-        return hub_file(encoder, "tokenizer.json")
+        return hub_file(encoder, name)
     except (NotOnHub, HubUnreachable) as error:
         raise TextEncoderError(encoder, str(error), fix=_offline_fix(encoder)) from error
 
