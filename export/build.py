@@ -86,14 +86,15 @@ class _Build:
         place = self.request.text_encoder
         model = build_model(path, with_text_encoder(config, place) if place else config, state)
         del state
+        tokenizer = tokenizer_file(model.config.text.encoder)
+        entries = read_captions(self.request.gallery)  # before minutes of work, not after
         self.base = graph_base_digest(self.request, config)
         self.previous = PreviousBuild(self.destination)
         for branch in branches(model):
             self._branch(model, branch)
-        gallery = self._gallery(model, config)
+        gallery = self._gallery(model, config, entries)
         max_k = min(MAX_K, len(gallery.entries))
         self._ranking(config, gallery, max_k)
-        tokenizer = tokenizer_file(model.config.text.encoder)
         del model  # the last gate runs the graphs: two copies of the weights would be in memory
         require("the graphs differ from torch", self.results)
         self.progress("checking rankings and the gallery")
@@ -195,8 +196,7 @@ class _Build:
         }
         self.watch(GraphEvent(graph.name, "done"))
 
-    def _gallery(self, model: Sat2Sound, config: ModelConfig) -> Gallery:
-        entries = read_captions(self.request.gallery)
+    def _gallery(self, model: Sat2Sound, config: ModelConfig, entries: list[GalleryEntry]) -> Gallery:
         path = self.folder / "gallery.parquet"
         made_of = [self.facts[name]["key"] for name in ("text_encoder", "text_pooling")]
         key = hashlib.sha256(repr([made_of, config.name, file_sha256(self.request.gallery)]).encode()).hexdigest()

@@ -124,7 +124,12 @@ def test_the_files_of_a_folder_decide_its_numbers(t5: TextConfig) -> None:
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
         file.name for file in text_encoder_files(t5.encoder)
     }
-    assert text_encoder_files("google/flan-t5-large") == []
+
+
+def test_an_encoder_that_the_hub_cannot_give_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(TextEncoderError, match=r"google/no-such-encoder.*hf download"):
+        text_encoder_files("google/no-such-encoder")
 
 
 def test_the_wheel_is_checked_by_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:
