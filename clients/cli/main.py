@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sat2sound.clients.cli import ask, cluster, local, repositories
+from sat2sound.clients.cli.evaluate import evaluate
 from sat2sound.clients.cli.exit_codes import MEANINGS
 
 _EXIT_CODES = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items()) + "."
@@ -43,6 +44,7 @@ app.command()(ask.score)
 app.command()(local.serve)
 app.command()(repositories.export)
 app.command()(repositories.verify)
+app.command()(evaluate)
 app.command()(local.convert)
 app.add_typer(cluster.repository, name="repository")
 app.command()(cluster.drain)

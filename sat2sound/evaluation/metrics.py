@@ -13,9 +13,12 @@ from sat2sound.evaluation.ranks import Embeddings, true_match_ranks, unit_rows
 Ranks = npt.NDArray[np.float64]
 
 
-def recall_at_ten_percent(ranks: Ranks) -> float:
-    """Share of queries whose true match ranks strictly below 10 % of the gallery size. ranks: float64 [n], 1 = best."""
-    return float((ranks < 0.1 * len(ranks)).mean())
+def recall_at_ten_percent(ranks: Ranks, gallery: int | None = None) -> float:
+    """Share of queries whose true match ranks strictly below 10 % of the gallery size.
+
+    ranks: float64 [n], 1 = best. gallery: its size, where only some of the queries are looked at; default n.
+    """
+    return float((ranks < 0.1 * (len(ranks) if gallery is None else gallery)).mean())
 
 
 def recall_at(ranks: Ranks, k: int) -> float:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,40 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sat2sound.evaluation.metrics import Estimate, bootstrap
-from sat2sound.evaluation.ranks import Embeddings, unit_rows
+from sat2sound.evaluation.ranks import Embeddings
+from sat2sound.evaluation.scene_figures import StarterFigures, figures
 from sat2sound.models import Sat2Sound
 from sat2sound.training.batches import conditions_of
-from sat2sound.training.caption_files import NAMES_PER_SCENE, CaptionFiles, Captions, read_caption_files
-from sat2sound.training.starter_data import EVALUATED_GROUPS, SCENE_GROUP, AudioSet, ImageSet, StarterFolder
+from sat2sound.training.caption_files import CaptionFiles, Captions, read_caption_files
+from sat2sound.training.starter_data import SCENE_GROUP, AudioSet, ImageSet, StarterFolder
 from sat2sound.training.text_states import TextStates
 
+__all__ = ["EvaluationData", "StarterFigures", "evaluate_starter", "figures", "read_evaluation_data"]
+
 BATCH = 32
-DEPTH = 10  # of precision at ten
-
-
-@dataclasses.dataclass(frozen=True)
-class StarterFigures:
-    """Each with its 95 % bootstrap interval over queries.
-
-    scene_top1: share of images whose scene's prompt (mean of the unit embeddings of its held-out names) scores highest
-    of all scenes. image_to_group_top1: share of images whose best recording is of their sound group.
-    audio_to_group_top1: the reverse. text_to_scene_p10: mean share of images of the right scene among the ten best for
-    a held-out wording.
-    """
-
-    scene_top1: Estimate
-    image_to_group_top1: Estimate
-    audio_to_group_top1: Estimate
-    text_to_scene_p10: Estimate
-
-    def mean(self) -> float:
-        """Mean of the four values: what decides between candidates on the val split."""
-        return float(np.mean([estimate["value"] for estimate in dataclasses.asdict(self).values()]))
-
-    def to_json(self) -> str:
-        """{"scene_top1": {"value", "low", "high", "n"}, ...}"""
-        return json.dumps(dataclasses.asdict(self), indent=2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,33 +79,6 @@ def evaluate_starter(model: Sat2Sound, data: EvaluationData, states: TextStates)
     texts = embed_texts(model, states, data.texts)
     groups = [SCENE_GROUP.get(scene, "") for scene in data.images.scenes]
     return figures(images, data.images.scenes, groups, recordings, data.recordings.groups, texts, data.held_out)
-
-
-def figures(
-    images: Embeddings,
-    scenes: Sequence[str],
-    image_groups: Sequence[str],
-    recordings: Embeddings,
-    recording_groups: Sequence[str],
-    texts: Embeddings,
-    wordings: Captions,
-) -> StarterFigures:
-    """The four figures from unit embeddings, float32 [n, D] each. texts: of the wordings, scene by scene."""
-    owners = np.array([scene for scene, of_scene in wordings.items() for _ in of_scene])
-    names = np.array([at < NAMES_PER_SCENE for of_scene in wordings.values() for at in range(len(of_scene))])
-    order = list(wordings)
-    prompts = unit_rows(np.stack([texts[(owners == scene) & names].mean(axis=0) for scene in order]))
-    own_scenes, own_groups, sounds = np.array(scenes), np.array(image_groups), np.array(recording_groups)
-    best_prompt = np.array(order)[(images @ prompts.T).argmax(axis=1)]
-    pictured, heard = np.isin(own_groups, EVALUATED_GROUPS), np.isin(sounds, EVALUATED_GROUPS)
-    scores = images[pictured] @ recordings[heard].T
-    best_images = np.argsort(-(texts @ images.T), axis=1, kind="stable")[:, :DEPTH]
-    return StarterFigures(
-        scene_top1=bootstrap(best_prompt == own_scenes),
-        image_to_group_top1=bootstrap(sounds[heard][scores.argmax(axis=1)] == own_groups[pictured]),
-        audio_to_group_top1=bootstrap(own_groups[pictured][scores.argmax(axis=0)] == sounds[heard]),
-        text_to_scene_p10=bootstrap((own_scenes[best_images] == owners[:, None]).mean(axis=1)),
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

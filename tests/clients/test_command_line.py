@@ -48,7 +48,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("command", ["demo", "listen", "score", "serve", "export", "verify", "version"])
+@pytest.mark.parametrize("command", ["demo", "listen", "score", "serve", "export", "verify", "evaluate", "version"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0
