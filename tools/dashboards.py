@@ -11,6 +11,7 @@ _COLUMNS, _WIDTH, _HEIGHT = 2, 12, 8
 _GATEWAY = "sat2sound_gateway_request_duration_seconds"
 _STAGE = "sat2sound_gateway_stage_duration_seconds"
 _STEP = "sat2sound_step_duration_seconds"
+_ENSEMBLES = '{model=~"(embed|retrieve|search|score)_.*"}'
 
 # title, unit, [(expression, legend)]
 Panel = tuple[str, str, list[tuple[str, str]]]
@@ -41,9 +42,8 @@ LATENCY: list[Panel] = [
         "s",
         [
             (
-                'sum by (model) (rate(nv_inference_request_duration_us{model=~"embed_.*|retrieve_.*|search_.*|score_.*"}[5m]))'
-                " / 1e6 / sum by (model) "
-                '(rate(nv_inference_request_success{model=~"embed_.*|retrieve_.*|search_.*|score_.*"}[5m]) > 0)',
+                f"sum by (model) (rate(nv_inference_request_duration_us{_ENSEMBLES}[5m])) / 1e6"
+                f" / sum by (model) (rate(nv_inference_request_success{_ENSEMBLES}[5m]) > 0)",
                 "{{model}}",
             )
         ],
@@ -71,7 +71,8 @@ THROUGHPUT: list[Panel] = [
         "short",
         [
             (
-                "sum by (model) (rate(nv_inference_count[5m])) / sum by (model) (rate(nv_inference_exec_count[5m]) > 0)",
+                "sum by (model) (rate(nv_inference_count[5m]))"
+                " / sum by (model) (rate(nv_inference_exec_count[5m]) > 0)",
                 "{{model}}",
             )
         ],
