@@ -1,0 +1,58 @@
+"""How many requests are answered at once, how many may wait, and when no more are taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sat2sound.serving.gateway.errors import Draining, Overloaded
+from sat2sound.serving.gateway.metrics import GatewayMetrics
+
+
+class Capacity:
+    """Admits requests. concurrency: answered at once; waiting: further ones that wait for their turn."""
+
+    def __init__(self, concurrency: int, waiting: int, metrics: GatewayMetrics) -> None:
+        self._slots = asyncio.Semaphore(concurrency)
+        self._limit = concurrency + waiting
+        self._metrics = metrics
+        self._admitted = 0
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def admitted(self) -> int:
+        """Requests that are being answered or wait."""
+        return self._admitted
+
+    @asynccontextmanager
+    async def admit(self) -> AsyncIterator[None]:
+        """A place for one request. Raises Overloaded or Draining instead of waiting without bound."""
+        if self._draining:
+            raise Draining
+        if self._admitted >= self._limit:
+            raise Overloaded
+        self._admitted += 1
+        self._idle.clear()
+        try:
+            with self._metrics.stage("queue"):
+                await self._slots.acquire()
+            try:
+                yield
+            finally:
+                self._slots.release()
+        finally:
+            self._admitted -= 1
+            if not self._admitted:
+                self._idle.set()
+
+    async def drain(self, seconds: float) -> bool:
+        """Take no more, and wait until those admitted have their answer; whether that was so in time."""
+        self._draining = True
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
