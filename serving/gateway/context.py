@@ -15,7 +15,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 @dataclass(frozen=True)
 class RequestContext:
-    """request_id: the caller's if it is a plain word, else a new one. traceparent: W3C; a new trace if none was sent."""
+    """request_id: the caller's if it is a plain word, else new. traceparent: W3C; a new trace if none was sent."""
 
     request_id: str
     traceparent: str

@@ -113,7 +113,7 @@ def answer_for(error: BaseException) -> Answer:
 
 
 def message_for(error: BaseException) -> str:
-    """What the caller is told. The text of an unexpected error stays in the log: it may hold what is not for callers."""
+    """What the caller is told. An unexpected error's own text stays in the log: it may hold what is not for callers."""
     if answer_for(error) is INTERNAL:
         return "the gateway failed at this request; its log says why, under the request's id"
     return str(error)

@@ -14,8 +14,8 @@ MEBIBYTE = 1024 * 1024
 class GatewaySettings:
     """One gateway.
 
-    predictor: Triton's gRPC address, host:port or a gRPC name such as dns:///service:8001. predictor_key_file: holds the
-    value of Triton's inference header. model_name: under which the v1 and v2 protocols offer it. token_file: one token
+    predictor: Triton's gRPC address, host:port or a gRPC name such as dns:///service:8001. predictor_key_file: holds
+    the value of Triton's inference header. model_name: under which the v1 and v2 protocols offer it. token_file: one token
     per line; without one anybody may ask, which `allow_anonymous` must say. Ports: 0 picks a free one.
     max_concurrency: requests answered at once; max_waiting: further ones that wait for their turn. image_stores:
     prefixes of addresses that image references may have. tiles: template of a tile service, or the path of a GeoTIFF.

@@ -20,7 +20,7 @@ class Tokens:
         self._checked = 0.0
         self._valid: tuple[bytes, ...] = ()
         if path is not None:
-            self._read()
+            self._read(path)
             if not self._valid:
                 raise ConfigurationError(f"{path} holds no token; write one per line")
 
@@ -29,31 +29,30 @@ class Tokens:
         if self._path is None:
             return True
         if time.monotonic() - self._checked > _CHECK_SECONDS:
-            self._reread()
+            self._reread(self._path)
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             return False
         given = token.strip().encode()
         # Every token is compared, each in constant time: how long it takes tells nothing.
-        return any([hmac.compare_digest(given, valid) for valid in self._valid])
+        return sum(hmac.compare_digest(given, valid) for valid in self._valid) > 0
 
-    def _reread(self) -> None:
+    def _reread(self, path: Path) -> None:
         self._checked = time.monotonic()
         try:
-            self._read()
+            self._read(path)
         except ConfigurationError:
             return  # a Secret being replaced is absent for a moment; the known tokens stay valid
 
-    def _read(self) -> None:
-        assert self._path is not None
+    def _read(self, path: Path) -> None:
         try:
-            status = self._path.stat()
+            status = path.stat()
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             if stamp == self._stamp:
                 return
-            lines = self._path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"the token file {self._path} cannot be read: {error}") from None
+            raise ConfigurationError(f"the token file {path} cannot be read: {error}") from None
         tokens = (line.partition("#")[0].strip() for line in lines)
         self._valid = tuple(token.encode() for token in tokens if token)
         self._stamp = stamp

@@ -1,0 +1,40 @@
+"""Which network addresses the gateway may be sent to by a caller: none that only it can reach."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from sat2sound.serving.gateway.errors import FetchError
+
+
+def public_address(url: str, *, allow_private: bool) -> str:
+    """The IP address to connect to for an http(s) URL; connecting to it, and not to the name, is up to the caller.
+
+    A name is resolved once and judged by all its addresses: one that points to a private, loopback or link-local
+    address (as the cloud's metadata service has) is refused. Raises FetchError.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise FetchError(f"{url[:200]!r} is not an http(s) address")
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except (OSError, ValueError, UnicodeError) as error:
+        raise FetchError(f"the host {parts.hostname!r} cannot be resolved: {error}") from None
+    addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
+    if not allow_private:
+        for address in addresses:
+            if not _is_public(address):
+                raise FetchError(
+                    f"{parts.hostname} is at {address}, which is not a public address; the operator can allow such "
+                    "with --allow-private"
+                )
+    return addresses[0]
+
+
+def _is_public(address: str) -> bool:
+    found = ipaddress.ip_address(address)
+    mapped = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
+    return found.is_global and not found.is_multicast and (mapped is None or mapped.is_global)
