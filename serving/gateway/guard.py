@@ -1,0 +1,152 @@
+"""What every HTTP request passes: id and trace, token, size, capacity, metrics, one log line, readable errors."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sat2sound.serving.gateway.capacity import Capacity
+from sat2sound.serving.gateway.context import CURRENT, from_headers
+from sat2sound.serving.gateway.errors import (
+    RETRY_AFTER_SECONDS,
+    Answer,
+    GatewayError,
+    TooLarge,
+    Unauthenticated,
+    answer_for,
+    message_for,
+)
+from sat2sound.serving.gateway.logs import LOGGER
+from sat2sound.serving.gateway.metrics import GatewayMetrics
+from sat2sound.serving.gateway.tokens import Tokens
+
+# Probes and scrapers hold no token, and must be answered while requests are refused.
+OPEN_PATHS = ("/", "/metrics", "/v2/health/live", "/v2/health/ready")
+_ROUTE = re.compile(r"/v[12]/models/([a-z_0-9]+)(?:/infer|:predict)")
+
+
+def route_of(path: str, models: frozenset[str]) -> str:
+    """A metric label: one of few, whatever paths a caller tries."""
+    found = _ROUTE.fullmatch(path)
+    return found[1] if found and found[1] in models else "other"
+
+
+class Guard:
+    """ASGI middleware around the whole application. models: names that become route labels."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        tokens: Tokens,
+        capacity: Capacity,
+        metrics: GatewayMetrics,
+        max_bytes: int,
+        models: frozenset[str],
+    ) -> None:
+        self._app, self._tokens, self._capacity = app, tokens, capacity
+        self._metrics, self._max_bytes, self._models = metrics, max_bytes, models
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection's message stream."""
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        context = from_headers(headers)
+        CURRENT.set(context)
+        route, started = route_of(scope["path"], self._models), time.perf_counter()
+        answer = _Answer(send, context.request_id)
+        outcome = "failed"
+        try:
+            outcome = await self._guarded(scope, receive, answer, headers, route)
+        except GatewayError as error:
+            self._metrics.refused(error.reason)
+            outcome = answer_for(error).outcome
+            await answer.refuse(answer_for(error), message_for(error))
+        except Exception as error:
+            outcome = answer_for(error).outcome
+            if outcome == "failed":
+                LOGGER.exception("a request failed")
+            await answer.refuse(answer_for(error), message_for(error))
+        finally:
+            seconds = time.perf_counter() - started
+            self._metrics.answered(route, outcome, seconds)
+            fields = {"route": route, "status": answer.status, "outcome": outcome, "seconds": round(seconds, 4)}
+            LOGGER.info("%s %s", scope["method"], scope["path"], extra={"fields": fields})
+
+    async def _guarded(
+        self, scope: Scope, receive: Receive, answer: _Answer, headers: dict[str, str], route: str
+    ) -> str:
+        if not self._tokens.admits(headers.get("authorization")):
+            raise Unauthenticated
+        declared = headers.get("content-length", "0")
+        if not declared.isdigit() or int(declared) > self._max_bytes:
+            raise TooLarge(self._max_bytes)
+        async with self._capacity.admit():
+            with self._metrics.in_flight(route):
+                # The body is read here, bounded, before anything of it is held elsewhere.
+                body = await self._body(receive)
+                await self._app(scope, _replayed(body), answer.send)
+        return "ok" if answer.status < 400 else "invalid" if answer.status < 500 else "failed"
+
+    async def _body(self, receive: Receive) -> bytes:
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return bytes(body)
+            body += message.get("body", b"")
+            if len(body) > self._max_bytes:
+                raise TooLarge(self._max_bytes)
+            if not message.get("more_body", False):
+                return bytes(body)
+
+
+def _replayed(body: bytes) -> Receive:
+    sent = False
+
+    async def receive() -> Message:
+        nonlocal sent
+        if sent:
+            return {"type": "http.disconnect"}
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+class _Answer:
+    """Adds the request's id to an answer, and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send, self._request_id = send, request_id
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        """Pass on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": [*message["headers"], (b"x-request-id", self._request_id.encode())]}
+        await self._send(message)
+
+    async def refuse(self, row: Answer, text: str) -> None:
+        """An error as JSON, unless an answer has begun already."""
+        if self.status:
+            return
+        body = json.dumps({"error": text}).encode()
+        headers: list[tuple[bytes, bytes]] = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        if row.retry:
+            headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
+        if row.http == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        start: dict[str, Any] = {"type": "http.response.start", "status": row.http, "headers": headers}
+        await self.send(start)
+        await self._send({"type": "http.response.body", "body": body})
