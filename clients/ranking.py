@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sat2sound.clients.connection import Arrays
+if TYPE_CHECKING:  # the gateway uses this without Triton's client, which cannot live beside kserve in one process
+    from sat2sound.clients.connection import Arrays
 
 
 @dataclass(frozen=True)

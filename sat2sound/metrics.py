@@ -51,7 +51,6 @@ REFUSED = Metric(
 GATEWAY = (REQUEST_DURATION, STAGE_DURATION, IN_FLIGHT, REFUSED)
 
 STAGES = ("fetch", "preprocess", "queue", "inference")
-OUTCOMES = ("ok", "invalid", "refused", "failed")
 
 # --- python models in Triton (through its custom metrics) -----------------------------------------------------------
 STEP_DURATION = Metric(

@@ -6,7 +6,7 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
-from sat2sound.serving.gateway.errors import FetchError
+from sat2sound.serving.gateway.refusals import FetchError
 
 
 def public_address(url: str, *, allow_private: bool) -> str:

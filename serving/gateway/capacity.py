@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sat2sound.serving.gateway.errors import Draining, Overloaded
 from sat2sound.serving.gateway.metrics import GatewayMetrics
+from sat2sound.serving.gateway.refusals import Draining, Overloaded
 
 
 class Capacity:

@@ -7,19 +7,30 @@ import secrets
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Literal
 
+Outcome = Literal["ok", "invalid", "refused", "failed"]
+OUTCOMES: tuple[Outcome, ...] = ("ok", "invalid", "refused", "failed")  # from best to worst
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,512}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
-@dataclass(frozen=True)
+@dataclass
 class RequestContext:
-    """request_id: the caller's if it is a plain word, else new. traceparent: W3C; a new trace if none was sent."""
+    """request_id: the caller's if it is a plain word, else new. traceparent: W3C; a new trace if none was sent.
+
+    outcome: the worst that came of it so far; one object for all tasks that work on the request.
+    """
 
     request_id: str
     traceparent: str
     tracestate: str = ""
+    outcome: Outcome = "ok"
+
+    def note(self, outcome: Outcome) -> None:
+        """Something came of a part of the request: remembered if it is worse than what did before."""
+        self.outcome = max(self.outcome, outcome, key=OUTCOMES.index)
 
     @property
     def trace_id(self) -> str:

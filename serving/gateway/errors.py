@@ -1,9 +1,8 @@
-"""What the gateway refuses by itself, and the one table from any error to an answer over HTTP and gRPC."""
+"""The one table from any error to an answer over HTTP and gRPC."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import grpc
 from kserve.errors import InvalidInput as KServeInvalidInput
@@ -11,62 +10,11 @@ from kserve.errors import ModelNotFound, ModelNotReady, ServerNotReady
 
 from sat2sound.clients import errors as client
 from sat2sound.clients.tiles import TileError
-from sat2sound.errors import ConfigurationError, InvalidInput, Sat2SoundError
+from sat2sound.errors import ConfigurationError, InvalidInput
+from sat2sound.serving.gateway.context import Outcome
+from sat2sound.serving.gateway.refusals import Draining, FetchError, NotOffered, Overloaded, TooLarge, Unauthenticated
 
-Outcome = Literal["ok", "invalid", "refused", "failed"]
 RETRY_AFTER_SECONDS = 1
-
-
-class GatewayError(Sat2SoundError):
-    """Base of what the gateway itself refuses. reason: label of the refused counter."""
-
-    reason = "other"
-
-
-class Unauthenticated(GatewayError):
-    """No valid bearer token."""
-
-    reason = "unauthenticated"
-
-    def __init__(self) -> None:
-        super().__init__("no valid bearer token; send the header 'Authorization: Bearer <token>'")
-
-
-class TooLarge(GatewayError):
-    """The request's body exceeds the limit."""
-
-    reason = "too_large"
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"the request is larger than {limit:,} bytes; send fewer or smaller images")
-
-
-class Overloaded(GatewayError):
-    """As many requests as allowed are being answered and waiting."""
-
-    reason = "overload"
-
-    def __init__(self) -> None:
-        super().__init__("too many requests at once; retry later and with fewer at a time")
-
-
-class Draining(GatewayError):
-    """The gateway is stopping."""
-
-    reason = "draining"
-
-    def __init__(self) -> None:
-        super().__init__("this gateway is shutting down; retry: another one will answer")
-
-
-class NotOffered(GatewayError):
-    """The protocol has the method, this gateway does not offer it."""
-
-    reason = "not_offered"
-
-
-class FetchError(Sat2SoundError):
-    """An image reference could not be fetched."""
 
 
 @dataclass(frozen=True)

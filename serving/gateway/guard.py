@@ -10,18 +10,11 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sat2sound.serving.gateway.capacity import Capacity
-from sat2sound.serving.gateway.context import CURRENT, from_headers
-from sat2sound.serving.gateway.errors import (
-    RETRY_AFTER_SECONDS,
-    Answer,
-    GatewayError,
-    TooLarge,
-    Unauthenticated,
-    answer_for,
-    message_for,
-)
+from sat2sound.serving.gateway.context import CURRENT, current, from_headers
+from sat2sound.serving.gateway.errors import RETRY_AFTER_SECONDS, Answer, answer_for, message_for
 from sat2sound.serving.gateway.logs import LOGGER
 from sat2sound.serving.gateway.metrics import GatewayMetrics
+from sat2sound.serving.gateway.refusals import GatewayError, TooLarge, Unauthenticated
 from sat2sound.serving.gateway.tokens import Tokens
 
 # Probes and scrapers hold no token, and must be answered while requests are refused.
@@ -61,27 +54,26 @@ class Guard:
         CURRENT.set(context)
         route, started = route_of(scope["path"], self._models), time.perf_counter()
         answer = _Answer(send, context.request_id)
-        outcome = "failed"
         try:
-            outcome = await self._guarded(scope, receive, answer, headers, route)
+            await self._guarded(scope, receive, answer, headers, route)
         except GatewayError as error:
             self._metrics.refused(error.reason)
-            outcome = answer_for(error).outcome
+            context.note(answer_for(error).outcome)
             await answer.refuse(answer_for(error), message_for(error))
         except Exception as error:
-            outcome = answer_for(error).outcome
-            if outcome == "failed":
+            context.note(answer_for(error).outcome)
+            if context.outcome == "failed":
                 LOGGER.exception("a request failed")
             await answer.refuse(answer_for(error), message_for(error))
         finally:
             seconds = time.perf_counter() - started
-            self._metrics.answered(route, outcome, seconds)
-            fields = {"route": route, "status": answer.status, "outcome": outcome, "seconds": round(seconds, 4)}
+            self._metrics.answered(route, context.outcome, seconds)
+            fields = {"route": route, "status": answer.status, "outcome": context.outcome, "seconds": round(seconds, 4)}
             LOGGER.info("%s %s", scope["method"], scope["path"], extra={"fields": fields})
 
     async def _guarded(
         self, scope: Scope, receive: Receive, answer: _Answer, headers: dict[str, str], route: str
-    ) -> str:
+    ) -> None:
         if not self._tokens.admits(headers.get("authorization")):
             raise Unauthenticated
         declared = headers.get("content-length", "0")
@@ -92,7 +84,8 @@ class Guard:
                 # The body is read here, bounded, before anything of it is held elsewhere.
                 body = await self._body(receive)
                 await self._app(scope, _replayed(body), answer.send)
-        return "ok" if answer.status < 400 else "invalid" if answer.status < 500 else "failed"
+        if answer.status >= 400:  # also what the framework answers by itself: an unknown path, a wrong method
+            current().note("invalid" if answer.status < 500 else "failed")
 
     async def _body(self, receive: Receive) -> bytes:
         body = bytearray()

@@ -10,7 +10,7 @@ import httpx
 
 from sat2sound.errors import ConfigurationError, InvalidInput
 from sat2sound.serving.gateway.addresses import public_address
-from sat2sound.serving.gateway.errors import FetchError
+from sat2sound.serving.gateway.refusals import FetchError
 
 _SCHEMES = ("https", "http", "file")
 
@@ -62,9 +62,11 @@ class ImageStores:
             raise FetchError(f"{reference} leads out of its store")
         try:
             with path.open("rb") as file:
-                return self._bounded(file.read(self._max_bytes + 1), reference)
+                data = file.read(self._max_bytes + 1)
         except OSError as error:
             raise FetchError(f"{reference} cannot be read: {error.strerror}") from None
+        self._check_size(len(data), reference)
+        return data
 
     async def _read_http(self, reference: str) -> bytes:
         address = await asyncio.to_thread(public_address, reference, allow_private=self._allow_private)
@@ -82,12 +84,11 @@ class ImageStores:
                 data = bytearray()
                 async for piece in answer.aiter_bytes():
                     data += piece
-                    self._bounded(data, reference)
+                    self._check_size(len(data), reference)
                 return bytes(data)
         except httpx.HTTPError as error:
             raise FetchError(f"{reference} cannot be fetched: {error or type(error).__name__}") from None
 
-    def _bounded(self, data: bytes, reference: str) -> bytes:
-        if len(data) > self._max_bytes:
+    def _check_size(self, size: int, reference: str) -> None:
+        if size > self._max_bytes:
             raise FetchError(f"{reference} is larger than {self._max_bytes:,} bytes")
-        return data

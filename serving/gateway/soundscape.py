@@ -10,6 +10,7 @@ import numpy as np
 from sat2sound.clients.inputs import bytes_array, option_arrays
 from sat2sound.clients.ranking import rankings
 from sat2sound.preprocessing.metadata import check_location, check_zoom_level
+from sat2sound.serving.gateway.context import current
 from sat2sound.serving.gateway.errors import answer_for, message_for
 from sat2sound.serving.gateway.images import ImageStores
 from sat2sound.serving.gateway.instances import Instance
@@ -39,6 +40,7 @@ class Soundscape:
             return await self.answer(instance)
         except Exception as error:
             row = answer_for(error)
+            current().note(row.outcome)
             if row.outcome == "failed":
                 LOGGER.error("an instance failed: %s", error, exc_info=error if row.http == 500 else None)
             return {"error": {"status": row.http, "message": message_for(error)}}

@@ -1,0 +1,272 @@
+"""The gateway as a process in front of the real server: answers, refusals, limits, drain."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import made_inputs
+import numpy as np
+import pytest
+from gateway_process import TOKEN, Gateway
+
+from sat2sound.clients.client import Sat2SoundClient
+from sat2sound.serving.launcher import TritonServer
+
+
+@pytest.fixture(scope="module")
+def picture() -> bytes:
+    return made_inputs.encoded(made_inputs.picture(3))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, picture: bytes) -> Path:
+    made = tmp_path_factory.mktemp("gateway")
+    (made / "tokens").write_text(f"# comment\n{TOKEN}\n")
+    (made / "store").mkdir()
+    (made / "store" / "scene.png").write_bytes(picture)
+    (made / "secret.png").write_bytes(picture)
+    return made
+
+
+@pytest.fixture(scope="module")
+def gateway(tiny_server: TritonServer, folder: Path) -> Iterator[Gateway]:
+    options = (
+        f"--predictor-host={tiny_server.grpc_url}",
+        f"--token-file={folder / 'tokens'}",
+        f"--image-stores={(folder / 'store').as_uri()}",
+        "--max-request-bytes=4000000",
+        "--drain-notice-seconds=0",
+    )
+    with Gateway(options) as running:
+        yield running
+
+
+def base64_of(data: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(data).decode()}
+
+
+def test_a_ranking_is_the_clients(gateway: Gateway, tiny_server: TritonServer, picture: bytes) -> None:
+    answer = gateway.predict({"image": base64_of(picture), "month": 7, "hour": 12, "top_k": 5})
+    assert answer.status == 200
+    with Sat2SoundClient(tiny_server.grpc_url) as client:
+        (expected,) = client.retrieve_sounds([picture], month=7, hour=12, top_k=5)
+    assert answer.json["predictions"][0]["sounds"] == expected.to_json()
+
+
+def test_scores_and_embedding(gateway: Gateway, tiny_server: TritonServer, picture: bytes) -> None:
+    queries = ["waves on a beach", "traffic"]
+    answer = gateway.predict({"image": base64_of(picture), "queries": queries, "embedding": True})
+    prediction = answer.json["predictions"][0]
+    assert prediction.keys() == {"scores", "embedding"}
+    with Sat2SoundClient(tiny_server.grpc_url) as client:
+        embedding = client.embed_satellite([picture])[0]
+        expected = client.score_queries([picture], client.embed_text(queries))[0]
+    assert np.allclose(prediction["embedding"], embedding, atol=1e-6)
+    assert [entry["query"] for entry in prediction["scores"]] == queries
+    assert np.allclose([entry["score"] for entry in prediction["scores"]], expected, atol=1e-6)
+
+
+def test_a_bad_instance_leaves_its_neighbours_alone(gateway: Gateway, picture: bytes) -> None:
+    bad = [
+        ({"image": base64_of(b"no image")}, 400, "image"),
+        ({"image": "not base64!"}, 400, "base64"),
+        ({"image": base64_of(picture), "latitude": 91, "longitude": 0}, 400, "latitude"),
+        ({"image": base64_of(picture), "colour": "red"}, 400, "colour"),
+        ({"image": base64_of(picture), "month": "June"}, 400, "month"),
+        ({"latitude": 10.0, "longitude": 20.0}, 400, "no imagery of places"),
+        ({}, 400, "no image"),
+        ("beach", 400, "object"),
+    ]
+    answer = gateway.predict(
+        {"image": base64_of(picture)}, *(entry for entry, _, _ in bad), {"image": base64_of(picture)}
+    )
+    assert answer.status == 200
+    first, *errors, last = answer.json["predictions"]
+    assert len(first["sounds"]) > 0
+    assert first == last
+    for found, (entry, status, text) in zip(errors, bad, strict=True):
+        assert found["error"]["status"] == status, entry
+        assert text in found["error"]["message"], entry
+
+
+def test_references_stay_in_their_store(gateway: Gateway, folder: Path, picture: bytes) -> None:
+    store = (folder / "store").as_uri()
+    (folder / "store" / "link.png").symlink_to(folder / "secret.png")
+    allowed = gateway.predict({"image_uri": f"{store}/scene.png"}, {"image": base64_of(picture)}).json["predictions"]
+    assert allowed[0] == allowed[1]
+    for reference in (
+        f"{store}/../secret.png",
+        f"{store}/%2e%2e/secret.png",
+        f"{store}-other/scene.png",
+        (folder / "secret.png").as_uri(),
+        "http://169.254.169.254/latest/meta-data",
+        "file:///etc/passwd",
+        f"{store}/link.png",
+    ):
+        (found,) = gateway.predict({"image_uri": reference}).json["predictions"]
+        assert "store" in found["error"]["message"], reference
+
+
+def test_bodies_that_are_no_requests(gateway: Gateway) -> None:
+    path = "/v1/models/sat2sound:predict"
+    for body in (b"{", b"[]", b'{"instances": {}}', b'{"instances": []}', b"\x00\xff"):
+        answer = gateway.request("POST", path, body)
+        assert answer.status == 400, body
+        assert "error" in answer.json
+    assert gateway.request("POST", path, b"raw", {"Content-Type": "image/png"}).status == 400
+    assert gateway.request("POST", "/v1/models/unknown:predict", b'{"instances": [1]}').status == 404
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer wrong", "Basic abc", f"bearer {TOKEN}x"])
+def test_nobody_without_a_token(gateway: Gateway, authorization: str) -> None:
+    for method, path in (
+        ("POST", "/v1/models/sat2sound:predict"),
+        ("POST", "/v2/models/embed_text/infer"),
+        ("GET", "/v2/models/embed_text"),
+        ("GET", "/v1/models"),
+    ):
+        answer = gateway.request(method, path, b"{}", {"Authorization": authorization})
+        assert answer.status == 401, path
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert gateway.request("GET", "/v2/health/ready", headers={"Authorization": ""}).status == 200
+
+
+def test_tokens_rotate_without_a_restart(gateway: Gateway, folder: Path) -> None:
+    try:
+        (folder / "tokens").write_text("another\n")
+        time.sleep(1.2)
+        assert gateway.request("GET", "/v1/models").status == 401
+        assert gateway.request("GET", "/v1/models", headers={"Authorization": "Bearer another"}).status == 200
+    finally:
+        (folder / "tokens").write_text(f"{TOKEN}\n")
+        time.sleep(1.2)
+    assert gateway.request("GET", "/v1/models").status == 200
+
+
+def test_models_cannot_be_loaded_or_unloaded(gateway: Gateway) -> None:
+    for verb in ("load", "unload"):
+        assert gateway.request("POST", f"/v2/repository/models/sat2sound/{verb}").status == 403
+
+
+def test_large_bodies_are_refused(gateway: Gateway) -> None:
+    # The answer comes before the body is sent: nothing of it is ever held.
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.http_port, timeout=30)
+    connection.putrequest("POST", "/v1/models/sat2sound:predict")
+    for name, value in (("Authorization", f"Bearer {TOKEN}"), ("Content-Length", "300000000")):
+        connection.putheader(name, value)
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_a_body_of_unknown_length_is_bounded_too(gateway: Gateway) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.http_port, timeout=30)
+    pieces = (b"x" * 100_000 for _ in range(41))
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    connection.request("POST", "/v1/models/sat2sound:predict", pieces, headers, encode_chunked=True)
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_open_inference_protocol_over_rest(gateway: Gateway, tiny_server: TritonServer) -> None:
+    described = gateway.request("GET", "/v2/models/embed_text").json
+    assert described["inputs"] == [{"name": "TEXT", "datatype": "BYTES", "shape": [-1, 1]}]
+    body = {"inputs": [{"name": "TEXT", "datatype": "BYTES", "shape": [2, 1], "data": ["rain", "wind"]}]}
+    answer = gateway.request("POST", "/v2/models/embed_text/infer", json.dumps(body).encode())
+    assert answer.status == 200, answer.body
+    (output,) = answer.json["outputs"]
+    with Sat2SoundClient(tiny_server.grpc_url) as client:
+        expected = client.embed_text(["rain", "wind"])
+    assert np.allclose(np.reshape(output["data"], output["shape"]), expected, atol=1e-6)
+    refused = {"inputs": [{"name": "TEXT", "datatype": "BYTES", "shape": [1, 1], "data": [" "]}]}
+    answer = gateway.request("POST", "/v2/models/embed_text/infer", json.dumps(refused).encode())
+    assert answer.status == 400
+    assert "text" in answer.json["error"]
+
+
+def test_ids_and_traces_go_through(gateway: Gateway, picture: bytes) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"X-Request-Id": "question-1", "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    assert gateway.predict({"image": base64_of(picture)}, headers=headers).headers["x-request-id"] == "question-1"
+    for _ in range(50):
+        found = [line for line in gateway.lines if line.get("request_id") == "question-1"]
+        if found:
+            break
+        time.sleep(0.05)
+    assert (found[0]["trace_id"], found[0]["route"], found[0]["outcome"]) == (trace, "sat2sound", "ok")
+
+
+def test_metrics_count_by_route_and_outcome(gateway: Gateway, picture: bytes) -> None:
+    def value(line: str) -> float:
+        text = gateway.request("GET", "/metrics").body.decode()
+        return next((float(row.rpartition(" ")[2]) for row in text.splitlines() if row.startswith(line)), 0.0)
+
+    counted = 'sat2sound_gateway_request_duration_seconds_count{outcome="ok",route="sat2sound"}'
+    before, refused = value(counted), value('sat2sound_gateway_refused_requests_total{reason="unauthenticated"}')
+    gateway.predict({"image": base64_of(picture)})
+    gateway.request("GET", "/v1/models", headers={"Authorization": ""})
+    assert value(counted) - before == 1
+    assert value('sat2sound_gateway_refused_requests_total{reason="unauthenticated"}') - refused == 1
+    for stage in ("queue", "preprocess", "inference"):
+        assert value(f'sat2sound_gateway_stage_duration_seconds_count{{stage="{stage}"}}') > 0
+
+
+def test_too_many_at_once_are_told_to_come_back(tiny_server: TritonServer, picture: bytes) -> None:
+    options = (
+        f"--predictor-host={tiny_server.grpc_url}",
+        "--allow-anonymous",
+        "--max-concurrency=1",
+        "--max-waiting=1",
+    )
+    with Gateway((*options, "--drain-notice-seconds=0")) as small:
+        found: list[tuple[int, str | None]] = []
+
+        def ask() -> None:
+            answer = small.predict(*({"image": base64_of(picture)} for _ in range(30)))
+            found.append((answer.status, answer.headers.get("retry-after")))
+
+        askers = [threading.Thread(target=ask) for _ in range(8)]
+        for asker in askers:
+            asker.start()
+        while any(asker.is_alive() for asker in askers):
+            assert small.request("GET", "/v2/health/ready").status == 200  # load does not turn it red
+            time.sleep(0.02)
+        assert {status for status, _ in found} == {200, 429}
+        assert all((after == "1") is (status == 429) for status, after in found)
+
+
+def test_stopping_answers_what_was_accepted(tiny_server: TritonServer, picture: bytes) -> None:
+    options = (f"--predictor-host={tiny_server.grpc_url}", "--allow-anonymous", "--drain-notice-seconds=0.3")
+    with Gateway(options) as running:
+        found: list[int] = []
+
+        def ask() -> None:
+            found.append(running.predict(*({"image": base64_of(picture)} for _ in range(40))).status)
+
+        askers = [threading.Thread(target=ask) for _ in range(3)]
+        for asker in askers:
+            asker.start()
+        time.sleep(0.15)
+        assert running.stop() == 0
+        for asker in askers:
+            asker.join(timeout=30)
+        assert found == [200, 200, 200]
+
+
+def test_without_triton_it_is_not_ready_and_says_so(picture: bytes) -> None:
+    with Gateway(("--predictor-host=127.0.0.1:9", "--allow-anonymous", "--drain-notice-seconds=0")) as alone:
+        assert alone.request("GET", "/v2/health/ready").status == 503
+        assert alone.request("GET", "/v2/health/live").status == 200
+        (found,) = alone.predict({"image": base64_of(picture)}).json["predictions"]
+        assert found["error"]["status"] == 503
+
+
+def test_a_gateway_open_to_everybody_must_be_asked_for() -> None:
+    with pytest.raises(AssertionError, match="ended with 2"), Gateway(()):
+        pass
