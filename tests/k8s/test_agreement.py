@@ -61,7 +61,7 @@ def test_our_commands_know_every_option(overlay: str) -> None:
             used = {word.partition("=")[0] for word in container.get("args", []) if word.startswith("--")}
             assert used <= options, f"{name}: {container['name']}"
             checked += 1
-    assert checked >= 2
+    assert checked >= 1
     assert isinstance(app, typer.Typer)
 
 
