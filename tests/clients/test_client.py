@@ -44,8 +44,10 @@ def images() -> list[bytes]:
     return [made_inputs.encoded(Image.fromarray(pixels)) for pixels in (scene, 255 - scene, scene // 3, noise, flat)]
 
 
-def test_images_as_bytes_paths_and_real_photographs(client: Sat2SoundClient, tmp_path: Path) -> None:
-    path = shared_folder("data", "images", "beach", "beach85.jpg")
+@pytest.mark.parametrize("kind", ["made", "real"])
+def test_images_as_bytes_and_paths(client: Sat2SoundClient, tmp_path: Path, kind: str) -> None:
+    (made,) = made_inputs.image_files(tmp_path, 1)
+    path = made if kind == "made" else shared_folder("data", "images", "beach", "beach85.jpg")
     embeddings = client.embed_satellite([path, str(path), path.read_bytes()])
     assert embeddings.shape == (3, load_config("starter").embedding)
     assert embeddings.dtype == np.float32

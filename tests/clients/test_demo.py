@@ -24,8 +24,10 @@ def demo(out: Path, repository: Path | None, **options: Any) -> tuple[Report, li
     return report, steps
 
 
-def test_from_an_image_to_a_report(server: Any, tmp_path: Path) -> None:
-    image = shared_folder("data", "images", "beach", "beach85.jpg")
+@pytest.mark.parametrize("kind", ["made", "real"])
+def test_from_an_image_to_a_report(server: Any, tmp_path: Path, kind: str) -> None:
+    (made,) = made_inputs.image_files(tmp_path, 1)
+    image = made if kind == "made" else shared_folder("data", "images", "beach", "beach85.jpg")
     report, steps = demo(tmp_path / "new" / "out", server.repository, image=image, metadata=ImageMetadata(month=7))
     written = json.loads((tmp_path / "new" / "out" / "report.json").read_text())
     assert written == json.loads(json.dumps(report.to_json()))
@@ -36,7 +38,7 @@ def test_from_an_image_to_a_report(server: Any, tmp_path: Path) -> None:
     assert all(value > 0 for value in written["stages_ms"].values())
     assert written["scene"]["synthetic"] is False
     page = (tmp_path / "new" / "out" / "report.html").read_text()
-    assert "beach85.jpg" in page
+    assert image.name in page
     assert report.ranking[0].id in page
     assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == ["report.html", "report.json"]
     assert steps[-1] == "stopping the server"

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from shared_data import ROOT
 
-from sat2sound.serving.environment import ServingEnvironment, find_environment, process_environment
+from sat2sound.serving.environment import ServingEnvironment, check_libraries, find_environment, process_environment
 from sat2sound.serving.errors import UnusableEnvironment
 
 
@@ -37,6 +39,18 @@ def test_the_binary_finds_its_libraries_in_the_process_environment(triton_enviro
         listed = subprocess.run(["ldd", file], env=variables, capture_output=True, text=True, check=True).stdout
         assert "=>" in listed
         assert "not found" not in listed
+
+
+def test_missing_libraries_are_named(triton_environment: ServingEnvironment, tmp_path: Path) -> None:
+    check_libraries(triton_environment)
+    stub = Path(shutil.copy(triton_environment.stub, tmp_path))  # which finds nothing relative to itself any more
+    with pytest.raises(UnusableEnvironment, match=r"stub lacks libraries: libcudart.* => not found.*shared library"):
+        check_libraries(replace(triton_environment, stub=stub, libraries=tmp_path))
+    foreign = tmp_path / "server"
+    foreign.write_bytes(b"\x7fELF for another machine")
+    foreign.chmod(0o755)
+    with pytest.raises(UnusableEnvironment, match=r"server does not run here \(.*Linux with glibc"):
+        check_libraries(replace(triton_environment, binary=foreign))
 
 
 def test_the_callers_python_settings_do_not_reach_the_server(triton_environment: ServingEnvironment) -> None:
