@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from datetime import datetime
 from pathlib import Path
 
+from sat2sound.atomic_files import replacing_file
 from sat2sound.clients.client import Sat2SoundClient
 from sat2sound.clients.connection import Deadline
 from sat2sound.clients.description import default_description, describe_repository
@@ -85,9 +85,5 @@ def _scene(
 
 def _write(path: Path, text: str) -> None:
     """Whole or not at all: a reader never sees half a report."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

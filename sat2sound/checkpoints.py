@@ -9,21 +9,23 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from sat2sound import published
+from sat2sound.atomic_files import replacing_file
 from sat2sound.configs import ModelConfig, config_names
 from sat2sound.errors import CheckpointError, ConfigurationError, CorruptCheckpoint, IncompatibleCheckpoint
 from sat2sound.hub import HubUnreachable, NotOnHub, hub_file
 from sat2sound.hyperparameters import derive_config
 from sat2sound.models.sat2sound import Sat2Sound
 from sat2sound.models.text_encoder import with_text_encoder
-from sat2sound.pickles import load_lightning
+from sat2sound.pickles import first_line, load_lightning
 
 FORMAT = "sat2sound"
 STARTER = Path(__file__).parent / "weights" / "starter.safetensors"
 HUB_REPOSITORY = "MVRL/sat2sound"
+_OWN_CHECKPOINT = "use a checkpoint that the published Sat2Sound code wrote"
 
 
 def load_model(source: str | Path, text_encoder: str | Path | None = None) -> Sat2Sound:
@@ -49,17 +51,14 @@ def read_checkpoint(source: str | Path) -> tuple[Path, ModelConfig, dict[str, Te
 def build(path: Path, config: ModelConfig, state: dict[str, Tensor]) -> Sat2Sound:
     """A model that uses these tensors, by this library's names, without copying float32 ones.
 
-    Raises IncompatibleCheckpoint listing every missing, unexpected and misshapen parameter.
+    Raises IncompatibleCheckpoint listing every missing, unexpected, misshapen and mistyped parameter.
     """
-    with torch.device("meta"):  # no memory yet: the checkpoint's own tensors move in below
-        model = Sat2Sound(config)
+    model = _lay_out(path, config)
     wanted = model.state_dict()
     problems = [f"missing: {name}" for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
     problems += [f"unexpected: {name}" for name in state if name not in wanted]
     problems += [
-        f"wrong shape: {name} is {list(state[name].shape)}, expected {list(value.shape)}"
-        for name, value in wanted.items()
-        if name in state and state[name].shape != value.shape
+        problem for name, value in wanted.items() if name in state and (problem := _misfit(name, state[name], value))
     ]
     if problems:
         raise IncompatibleCheckpoint(
@@ -77,13 +76,40 @@ def build(path: Path, config: ModelConfig, state: dict[str, Tensor]) -> Sat2Soun
     return model.eval()
 
 
+def _lay_out(path: Path, config: ModelConfig) -> Sat2Sound:
+    """A model without memory of its own: the checkpoint's tensors move in."""
+    try:
+        with torch.device("meta"):
+            return Sat2Sound(config)
+    except Exception as error:  # sizes that contradict each other make torch's layers raise all sorts of errors
+        raise IncompatibleCheckpoint(
+            path,
+            f"its configuration describes no model ({type(error).__name__}: {first_line(error)})",
+            fix=f"use a file that `sat2sound convert` wrote, or a configuration of {', '.join(config_names())}",
+        ) from error
+
+
+def _misfit(name: str, found: Tensor, wanted: Tensor) -> str:
+    """Why a tensor cannot be this parameter; empty if it can."""
+    if found.shape != wanted.shape:
+        return f"wrong shape: {name} is {list(found.shape)}, expected {list(wanted.shape)}"
+    if found.is_floating_point() != wanted.is_floating_point():
+        return f"wrong type: {name} is {found.dtype}, expected {wanted.dtype}"
+    if found.layout is not torch.strided or found.is_meta:
+        return f"wrong kind: {name} is {found.layout} on {found.device}, expected a plain tensor"
+    return ""
+
+
 def locate(source: str | Path) -> Path:
     """The file behind a name. Raises CheckpointError saying what to do when it cannot be had."""
     if str(source) == "starter":
         return STARTER
     path = Path(source)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except (OSError, ValueError) as error:  # a name that no file can have
+        raise CheckpointError(str(source)[:200], f"no file name ({error})", fix="give a path or a hub name") from error
     repository, colon, name = str(source).partition(":")
     if not colon or "/" not in repository:
         raise CheckpointError(
@@ -122,13 +148,15 @@ def interpret_published(path: Path, checkpoint: Mapping[str, Any]) -> tuple[Mode
         ours = published.to_library(name)
         if ours is None:
             unknown.append(name)
+        elif ours in state:
+            raise IncompatibleCheckpoint(path, f"two names for one parameter ({name})", fix=_OWN_CHECKPOINT)
         else:
             state[ours] = value
     if unknown:
         raise IncompatibleCheckpoint(
             path,
             f"{len(unknown)} parameters are not known from published checkpoints: {', '.join(unknown)}",
-            fix="use a checkpoint that the published Sat2Sound code wrote",
+            fix=_OWN_CHECKPOINT,
         )
     return config, state
 
@@ -148,12 +176,16 @@ def read_safetensors(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
                 )
             config = ModelConfig.from_json(metadata.get("config", ""))
             return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
-        raise CorruptCheckpoint(
-            path, f"not a readable safetensors file ({error})", fix="copy or download it again"
-        ) from error
+    except IncompatibleCheckpoint:
+        raise
     except ConfigurationError as error:
         raise IncompatibleCheckpoint(path, str(error), fix=f"use one of {', '.join(config_names())}") from error
+    except OSError as error:
+        raise CheckpointError(path, f"cannot be read ({error})", fix="check the path and its permissions") from error
+    except Exception as error:  # a damaged header makes the reader raise more than its own SafetensorError
+        raise CorruptCheckpoint(
+            path, f"not a readable safetensors file ({first_line(error)})", fix="copy or download it again"
+        ) from error
 
 
 def save_safetensors(
@@ -161,14 +193,16 @@ def save_safetensors(
 ) -> None:
     """Write parameters and configuration. half: store as float16 (computed in float32 after loading).
 
-    The file is complete or absent: it is written beside its place and moved.
+    Tensors that share memory are written apart. The file is complete or absent (`replacing_file`).
     """
-    tensors = {
-        name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
-        for name, value in state.items()
-    }
+    tensors: dict[str, Tensor] = {}
+    written: set[int] = set()
+    for name, value in state.items():
+        tensor = (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
+        storage = tensor.untyped_storage().data_ptr()
+        tensors[name] = tensor.clone() if storage in written else tensor  # safetensors refuses shared memory
+        written.add(storage)
     header = {"format": FORMAT, "config": json.dumps(json.loads(config.to_json())), **metadata}
-    partial = path.with_name(path.name + ".partial")
-    safetensors.torch.save_file(tensors, str(partial), metadata=header)
-    partial.chmod(0o644)  # safetensors writes for the owner only
-    partial.replace(path)
+    with replacing_file(path) as partial:
+        safetensors.torch.save_file(tensors, str(partial), metadata=header)
+        partial.chmod(0o644)  # safetensors writes for the owner only

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,24 +35,55 @@ _PUBLISHED_NAMES: dict[MetadataPart, str] = {"location": "latlong"}  # where the
 _NO_METADATA = ("", "none", "false", "nometa")
 
 
-def derive_config(path: Path, hyper_parameters: Mapping[str, Any]) -> ModelConfig:
+def derive_config(path: Path, hyper_parameters: Any) -> ModelConfig:
     """The configuration that `sat_type` and `metadata_type` describe.
 
-    metadata_type: the parts joined by "_" or ",", a list of them, or "none"; `use_meta`/`metadata` false means none.
-    Raises IncompatibleCheckpoint naming the value that is not known.
+    path: named in errors. hyper_parameters: as Lightning saved them (dict or Namespace). metadata_type: the parts
+    joined by "_" or ",", a list of them, or "none"; `use_meta`/`metadata` false means none. Raises
+    IncompatibleCheckpoint naming the value that is not known.
     """
-    satellite = next((str(hyper_parameters[key]) for key in _SATELLITE_KEYS if key in hyper_parameters), None)
-    if satellite is None or satellite not in _BASES:
+    flat = flatten(path, hyper_parameters)
+    satellite = next((flat[key] for key in _SATELLITE_KEYS if key in flat), None)
+    if not isinstance(satellite, str) or satellite not in _BASES:
         raise IncompatibleCheckpoint(
             path,
-            f"hyper_parameters name the satellite type {satellite!r}",
+            f"hyper_parameters name the satellite type {_short(satellite)}",
             fix=f"use a checkpoint trained on one of {', '.join(_BASES)}",
         )
-    parts = _metadata_parts(path, hyper_parameters)
+    parts = _metadata_parts(path, flat)
     base = load_config(f"{_BASES[satellite]}-nometa")
     suffix = "withmeta" if parts else "nometa"
     metadata = MetadataConfig(parts=parts) if parts else None
     return dataclasses.replace(base, name=f"{_BASES[satellite]}-{suffix}", metadata=metadata)
+
+
+def flatten(path: Path, hyper_parameters: Any) -> dict[str, Any]:
+    """A plain dict; a nested `hparams`, `args` or `cfg` is merged into the top level. Raises IncompatibleCheckpoint."""
+    flat = _plain(hyper_parameters)
+    if flat is None:
+        raise IncompatibleCheckpoint(
+            path,
+            f"`hyper_parameters` is {_short(hyper_parameters)}, expected names and values",
+            fix="use a checkpoint whose Lightning module called save_hyperparameters()",
+        )
+    for nested in ("hparams", "args", "cfg"):
+        inner = _plain(flat.get(nested))
+        if inner is not None:
+            flat = {**inner, **{name: value for name, value in flat.items() if name != nested}}
+    return flat
+
+
+def _plain(value: Any) -> dict[str, Any] | None:
+    if isinstance(value, argparse.Namespace):
+        value = vars(value)
+    return {str(name): inner for name, inner in value.items()} if isinstance(value, Mapping) else None
+
+
+def _short(value: Any) -> str:
+    """A value from a file as it may stand in a message: tensors and huge strings are named, not printed."""
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return repr(value)[:80]
+    return f"of type {type(value).__name__}"
 
 
 def metadata_type(parts: Sequence[MetadataPart]) -> str:
@@ -59,22 +91,29 @@ def metadata_type(parts: Sequence[MetadataPart]) -> str:
     return "_".join(_PUBLISHED_NAMES.get(part, part) for part in parts) or "none"
 
 
-def _metadata_parts(path: Path, hyper_parameters: Mapping[str, Any]) -> tuple[MetadataPart, ...]:
+def _metadata_parts(path: Path, flat: Mapping[str, Any]) -> tuple[MetadataPart, ...]:
     for switch in ("use_meta", "metadata"):
-        if hyper_parameters.get(switch) in (False, None, "False", "false", "none") and switch in hyper_parameters:
+        value = flat.get(switch, True)
+        if (
+            value is None
+            or (isinstance(value, int) and not value)
+            or (isinstance(value, str) and value.lower() in _NO_METADATA)
+        ):
             return ()
-    given = hyper_parameters.get("metadata_type", "none")
-    if isinstance(given, str):
-        if given.lower() in _NO_METADATA:
-            return ()
+    given = flat.get("metadata_type")
+    if given is None or (isinstance(given, str) and given.lower() in _NO_METADATA):
+        return ()
+    if isinstance(given, str) and len(given) <= 200:
         words = _split(given)
+    elif isinstance(given, (list, tuple)) and all(isinstance(word, str) for word in given):
+        words = list(given)
     else:
-        words = [str(word) for word in given or ()]
+        words = [_short(given)]
     unknown = [word for word in words if word not in _PART_NAMES]
     if unknown:
         raise IncompatibleCheckpoint(
             path,
-            f"hyper_parameters name metadata {', '.join(map(repr, unknown))} (metadata_type = {given!r})",
+            f"hyper_parameters name unknown metadata: {', '.join(unknown)[:200]} (metadata_type)",
             fix=f"known parts are {', '.join(sorted(_PART_NAMES))}",
         )
     chosen = {_PART_NAMES[word] for word in words}

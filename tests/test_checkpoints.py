@@ -90,7 +90,8 @@ def test_a_hostile_pickle_is_not_executed(tmp_path: Path) -> None:
 def test_namespaces_are_allowed(tmp_path: Path) -> None:
     path = tmp_path / "namespace.ckpt"
     torch.save({"state_dict": {}, "hyper_parameters": argparse.Namespace(sat_type="bingmap")}, path)
-    assert load_lightning(path)["hyper_parameters"] == {"sat_type": "bingmap"}
+    assert load_lightning(path)["hyper_parameters"] == argparse.Namespace(sat_type="bingmap")
+    assert derive_config(path, load_lightning(path)["hyper_parameters"]).name == "bingmap-nometa"
 
 
 @pytest.mark.parametrize("kept", [0, 10, 2000])

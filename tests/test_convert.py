@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +13,11 @@ import torch
 from parity import main as parity
 from shared_data import shared_folder
 
+from sat2sound.checkpoints import STARTER, read_safetensors, save_safetensors
 from sat2sound.convert import convert
-from sat2sound.errors import CheckpointError
+from sat2sound.errors import CheckpointError, IncompatibleCheckpoint
+from sat2sound.models import Sat2Sound
+from sat2sound.pickles import load_lightning
 
 _PEAK = """
 import resource, sys
@@ -47,6 +52,32 @@ def test_there_and_back(published: Path, tmp_path: Path) -> None:
         assert torch.equal(value, first["state_dict"][name]), name
     with pytest.raises(CheckpointError, match="cannot be converted"):
         convert(published, tmp_path / "model.onnx")
+
+
+def test_hyper_parameters_of_any_kind_come_back(published: Path, tmp_path: Path) -> None:
+    given = torch.load(published, weights_only=True, mmap=True)
+    known = argparse.Namespace(
+        sat_type="sentinel", metadata_type=("latlong", "month"), data=Path("/data"), sizes={1: 2}
+    )
+    parts = ("audio_source_fc", "caption_source_fc", "time_fc")
+    state = {name: value for name, value in given["state_dict"].items() if not any(part in name for part in parts)}
+    source, safe, again = (tmp_path / name for name in ("in.ckpt", "out.safetensors", "again.ckpt"))
+    torch.save({"state_dict": state, "hyper_parameters": {"args": known, "noise": torch.ones(1)}}, source)
+    assert convert(source, safe).not_kept == ("hyper_parameters.noise (Tensor)",)
+    assert convert(safe, again).not_kept == ()
+    assert load_lightning(again)["hyper_parameters"] == {"args": known, "noise": None}
+    assert Sat2Sound.from_checkpoint(again).config == Sat2Sound.from_checkpoint(source).config
+
+
+def test_a_model_without_a_published_layout_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(IncompatibleCheckpoint, match=r"no published layout .*'aerial'.*keep it as \.safetensors"):
+        convert("starter", tmp_path / "starter.ckpt")
+    config, state = read_safetensors(STARTER)
+    config = dataclasses.replace(config, satellite=dataclasses.replace(config.satellite, type="bingmap"))
+    save_safetensors(tmp_path / "small.safetensors", config, state)
+    with pytest.raises(IncompatibleCheckpoint, match=r"no published layout \(its .*satellite.* differ"):
+        convert(tmp_path / "small.safetensors", tmp_path / "small.ckpt")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["small.safetensors"]
 
 
 def test_loading_takes_at_most_twice_the_file(published: Path) -> None:

@@ -139,4 +139,7 @@ def convert(
     """
     from sat2sound.convert import convert as convert_checkpoint
 
-    typer.echo(convert_checkpoint(source, destination))
+    done = convert_checkpoint(source, destination)
+    for lost in done.not_kept:
+        typer.secho(f"not kept: {lost}", err=True)
+    typer.echo(done.path)

@@ -6,13 +6,14 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from sat2sound.contract import Dimensions
 from sat2sound.errors import ConfigurationError
 from sat2sound.satellite_types import SATELLITE_TYPES, SatelliteType
 
 MetadataPart = Literal["audio_source", "caption_source", "location", "month", "time"]
+_LARGEST = 1_000_000
 METADATA_PARTS: tuple[MetadataPart, ...] = get_args(MetadataPart)  # the order of their tokens
 
 
@@ -136,23 +137,40 @@ class ModelConfig:
             raw = json.loads(text)
             metadata = raw.get("metadata")
             config = cls(
-                name=raw["name"],
-                embedding=raw["embedding"],
+                name=str(raw["name"]),
+                embedding=int(raw["embedding"]),
                 satellite=_build(SatelliteConfig, raw["satellite"]),
                 audio=_build(AudioConfig, raw["audio"]),
                 text=_build(TextConfig, raw["text"]),
                 codebook=_build(CodebookConfig, raw["codebook"]),
                 metadata=_build(MetadataConfig, metadata) if metadata else None,
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise ConfigurationError(f"not a model configuration: {error!r}") from error
         _check(config)
         return config
 
 
 def _build(kind: Any, raw: dict[str, Any]) -> Any:
-    """A frozen dataclass from JSON, with lists as tuples."""
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
+    """A frozen dataclass from JSON, with lists as tuples. Raises ValueError for a field of another type."""
+    built = kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
+    for name, hint in get_type_hints(kind).items():
+        value = getattr(built, name)
+        if not _fits(value, hint):
+            raise ValueError(f"{name} is {str(value)[:80]!r}, expected {getattr(hint, '__name__', hint)}")
+    return built
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value can be a field of this type: numbers are positive, and no size is beyond all reason."""
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and bool(value) and all(_fits(item, get_args(hint)[0]) for item in value)
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint in (int, float):
+        known = (int,) if hint is int else (int, float)
+        return isinstance(value, known) and not isinstance(value, bool) and 0 < value <= _LARGEST
+    return isinstance(value, hint)
 
 
 def _check(config: ModelConfig) -> None:
@@ -166,6 +184,10 @@ def _check(config: ModelConfig) -> None:
         "satellite image_size must be a multiple of patch_size": satellite.image_size % satellite.patch_size != 0,
         "satellite width must be a multiple of heads and of 4": satellite.width % satellite.heads != 0
         or satellite.width % 4 != 0,
+        f"embedding is {config.embedding}, expected a positive width": not 0 < config.embedding <= _LARGEST,
+        "audio windows of at most 32 patches, at most 256 patches per side": (
+            audio.window > 32 or audio.image_size // audio.patch_size > 256
+        ),
         "audio depths and heads must have the same length": len(audio.depths) != len(audio.heads),
         f"metadata parts must be a subset of {METADATA_PARTS}, in that order": (
             list(parts) != [part for part in METADATA_PARTS if part in parts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -84,13 +85,14 @@ class TextTokenizer:
     def token_positions(self, text: str, word: str) -> list[int]:
         """Positions of the tokens that spell the first occurrence of `word` in `text`, ignoring case.
 
-        Raises InvalidInput if the text does not contain it, or only beyond the tokens that are kept.
+        word: one or several whole words; "surf" is not found in "surface". Raises InvalidInput if the text does not
+        contain it, or only beyond the tokens that are kept.
         """
-        start = text.lower().find(word.lower())
-        fix = "choose a word as it stands in the text"
-        if not word.strip() or start < 0:
+        found = re.search(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text, re.IGNORECASE)
+        fix = "choose a whole word as it stands in the text"
+        if not word.strip() or found is None:
             raise InvalidInput(f"{word[:80]!r} is not in the text", expected="a word of the text", fix=fix)
-        end = start + len(word)
+        start, end = found.span()
         offsets = self._tokenizer.encode(text).offsets
         positions = [index for index, (low, high) in enumerate(offsets) if low < high and low < end and high > start]
         if not positions:

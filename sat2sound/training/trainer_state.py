@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from sat2sound.atomic_files import replacing_file
 from sat2sound.errors import CorruptCheckpoint, IncompatibleCheckpoint
 
 FORMAT = "sat2sound-training"
@@ -21,7 +22,7 @@ def save_training(
 ) -> None:
     """Write parameters, buffers and optimizer state. facts: what else must survive (step, best score, recipe).
 
-    The file is complete or absent: it is written beside its place and moved, so a full disk leaves the previous one.
+    The file is complete or absent (`replacing_file`), so that a full disk leaves the previous one.
     """
     tensors = {
         f"{part}.{name}": value.contiguous()
@@ -30,14 +31,13 @@ def save_training(
     }
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"{_OPTIMIZER}.{index}.{name}": value for name, value in state.items()}
-    partial = path.with_name(path.name + ".partial")
-    # Clones, because safetensors refuses tensors that share memory.
-    safetensors.torch.save_file(
-        {name: value.clone() for name, value in tensors.items()},
-        str(partial),
-        metadata={"format": FORMAT, "facts": json.dumps(facts)},
-    )
-    partial.replace(path)
+    with replacing_file(path) as partial:
+        # Clones, because safetensors refuses tensors that share memory.
+        safetensors.torch.save_file(
+            {name: value.clone() for name, value in tensors.items()},
+            str(partial),
+            metadata={"format": FORMAT, "facts": json.dumps(facts)},
+        )
 
 
 def load_training(

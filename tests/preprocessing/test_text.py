@@ -138,3 +138,17 @@ def test_not_a_tokenizer(tmp_path: Path) -> None:
         TextTokenizer(tmp_path / "tokenizer.json", 128, BUCKETS)
     with pytest.raises(ConfigurationError, match="is not a tokenizer"):
         TextTokenizer(tmp_path / "absent.json", 128, BUCKETS)
+
+
+def test_a_word_is_found_whole_and_whatever_its_case() -> None:
+    text = "The surface of the Surf-line; İstanbul's SURF."
+    offsets = TOKENIZER.token_positions(text, "surf")
+    assert offsets == TOKENIZER.token_positions(text, " Surf ")
+    before = len(TOKENIZER.encode(["The surface of the"], Limits())[1][0].nonzero()[0]) - 1
+    assert offsets == [before]
+    for part in ("sur", "face", "stanbul", "of t", ""):
+        with pytest.raises(InvalidInput, match="not in the text"):
+            TOKENIZER.token_positions(text, part)
+    assert len(TOKENIZER.token_positions(text, "the surf")) == 2
+    with pytest.raises(InvalidInput, match="beyond the tokens"):
+        TOKENIZER.token_positions("wave " * 500 + "surf", "surf")
