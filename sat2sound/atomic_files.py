@@ -18,7 +18,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.partial")
     try:
         yield partial
-        with partial.open("rb+") as written:
+        with partial.open("rb") as written:
             os.fsync(written.fileno())  # on the disk before its name is
         partial.replace(path)
     finally:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import filecmp
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
+from sat2sound.atomic_files import replacing_file
 from sat2sound.serving.environment import ROOT, ServingEnvironment
 
 DEFAULT_FOLDER = ROOT / "build" / "triton-backends"
@@ -35,12 +34,6 @@ def _place(source: Path, target: Path) -> None:
     if target.exists() and filecmp.cmp(source, target, shallow=False):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        shutil.copyfile(source, temporary)
-        shutil.copymode(source, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing_file(target) as partial:
+        shutil.copyfile(source, partial)
+        shutil.copymode(source, partial)
