@@ -44,6 +44,8 @@ parity: setup-all  ## compare with the published model's numbers [DIR=../shared/
 
 train-starter: setup-all  ## train the starter again from DATA (default ../shared/data); hours on 2 cores
 	@.venv/bin/python -m sat2sound.training.starter --data $(or $(DATA),../shared/data) --out build/training
+	@.venv/bin/python -m sat2sound.training.starter_sounds --data $(or $(DATA),../shared/data) \
+		--start-from build/training/best.safetensors --out build/training-sounds
 
 lock:  ## find the exact versions of all packages anew (requirements/*constraints.txt)
 	@sh tools/lock.sh

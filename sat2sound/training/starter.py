@@ -59,12 +59,16 @@ def make_trainer(
     return Trainer(model, batches, texts, recipe, out, lambda average: _evaluate(average, val, texts))
 
 
-def start(model: Sat2Sound, path: Path) -> None:
-    """Put the parameters of a safetensors file into a model; what the file lacks stays. Raises CheckpointError."""
+def start(model: Sat2Sound, path: Path, ignored: tuple[str, ...] = ()) -> None:
+    """Put the parameters of a safetensors file into a model; what the file lacks stays.
+
+    ignored: beginnings of names that are not taken from the file. Raises CheckpointError.
+    """
     try:
         tensors = load_file(str(path))
     except (SafetensorError, OSError) as error:
         raise CorruptCheckpoint(path, f"not a readable safetensors file ({error})", fix="give another file") from error
+    tensors = {name: value for name, value in tensors.items() if not name.startswith(ignored)}
     own = model.state_dict()
     misfits = [name for name, value in tensors.items() if name not in own or own[name].shape != value.shape]
     if misfits:
