@@ -18,5 +18,5 @@ lock() { # NAME EXTRAS OUTPUT
     } > "$3"
 }
 
-lock venv client,geo,model,export,train,map,gateway,tensorrt,dev requirements/constraints.txt
+lock venv client,geo,model,export,caption,train,map,gateway,tensorrt,dev requirements/constraints.txt
 lock triton triton requirements/triton-constraints.txt

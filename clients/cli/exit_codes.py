@@ -44,6 +44,7 @@ MEANINGS = {
 
 def exit_code(error: Exception) -> ExitCode:
     """The code for an error that a person can do something about; FAULT for any other."""
+    from sat2sound.captioning.errors import CaptioningError, EndpointRefused, EndpointUnavailable
     from sat2sound.clients import errors
     from sat2sound.clients.tiles import TileError
     from sat2sound.errors import (
@@ -61,6 +62,9 @@ def exit_code(error: Exception) -> ExitCode:
         (CheckpointError, ExitCode.INVALID),
         (DatasetError, ExitCode.INVALID),
         (errors.InvalidRequest, ExitCode.INVALID),
+        (EndpointUnavailable, ExitCode.UNAVAILABLE),
+        (EndpointRefused, ExitCode.REFUSED),
+        (CaptioningError, ExitCode.INVALID),
         (errors.ServerUnavailable, ExitCode.UNAVAILABLE),
         (errors.DeadlineExceeded, ExitCode.DEADLINE),
         (errors.ClientError, ExitCode.REFUSED),

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sat2sound.clients.cli import ask, cluster, gateway, local, repositories
+from sat2sound.clients.cli.caption import caption
 from sat2sound.clients.cli.evaluate import evaluate
 from sat2sound.clients.cli.exit_codes import MEANINGS
 
@@ -45,6 +46,7 @@ app.command()(local.serve)
 app.command()(repositories.export)
 app.command()(repositories.verify)
 app.command()(evaluate)
+app.command()(caption)
 app.command()(local.convert)
 app.command(name="gateway")(gateway.gateway)
 app.add_typer(cluster.repository, name="repository")

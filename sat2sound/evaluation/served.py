@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from sat2sound.clients.client import Sat2SoundClient
+from sat2sound.clients.connection import Deadline
+from sat2sound.clients.description import describe_server
 from sat2sound.clients.errors import InvalidItems, InvalidRequest
+from sat2sound.errors import ConfigurationError
 from sat2sound.evaluation.backends import Embedded, ImageSettings
 from sat2sound.evaluation.ranks import Embeddings
 from sat2sound.preprocessing.metadata import Metadata
@@ -21,8 +24,13 @@ class ServerBackend:
         self.client, self.address, self.settings = client, address, settings or ImageSettings()
 
     def describe(self) -> dict[str, str]:
-        """Address and version of the server."""
-        return {"server": self.address, "server_version": self.client.server_version()}
+        """Address and version of the server, and the architecture that it says it serves."""
+        known = {"server": self.address, "server_version": self.client.server_version()}
+        try:
+            served = describe_server(self.client.connection, Deadline(self.client.deadline))
+        except ConfigurationError:  # a repository built before servers said so
+            return known
+        return {**known, "architecture": served.name}
 
     def images(self, files: Sequence[bytes], metadata: Sequence[Metadata]) -> Embedded:
         """See `Backend`."""

@@ -116,13 +116,20 @@ def _orientation(image: Image.Image) -> object:
 def crop_and_resize(image: Image.Image, satellite: SatelliteType, zoom_level: int) -> Pixels:
     """The part of an image that one zoom level covers: uint8 [224, 224, 3].
 
-    image: RGB, at the satellite type's native ground sample distance. The centre `zoom_level x tile_pixels` square is
-    cropped (offset round((size - crop) / 2)); where the image is smaller it is centred on zero padding; then PIL's
-    antialiased bicubic resize. Source: MODEL.md, image preparation.
+    image: RGB, at the satellite type's native ground sample distance. `crop_tile`, then PIL's antialiased bicubic
+    resize. Source: MODEL.md, image preparation.
+    """
+    return _resize(crop_tile(image, satellite, zoom_level))
+
+
+def crop_tile(image: Image.Image, satellite: SatelliteType, zoom_level: int) -> Image.Image:
+    """The centre square of `zoom_level x tile_pixels` (offset round((size - crop) / 2)), before any resize.
+
+    Where the image is smaller it is centred on zero padding.
     """
     crop = zoom_level * satellite.tile_pixels
     left, top = _offset(image.width, crop), _offset(image.height, crop)
-    return _resize(image.crop((left, top, left + crop, top + crop)))
+    return image.crop((left, top, left + crop, top + crop))
 
 
 def _offset(size: int, crop: int) -> int:

@@ -16,6 +16,7 @@ import made_inputs
 import pytest
 
 import sat2sound
+from sat2sound.captioning.errors import CaptioningError, EndpointRefused, EndpointUnavailable
 from sat2sound.clients import errors
 from sat2sound.clients.cli.exit_codes import MEANINGS, ExitCode, exit_code
 from sat2sound.clients.tiles import TileError
@@ -48,7 +49,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("command", ["demo", "listen", "score", "serve", "export", "verify", "evaluate", "version"])
+COMMANDS = ["demo", "listen", "score", "serve", "export", "verify", "evaluate", "caption", "version"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0
@@ -214,6 +218,9 @@ def test_a_tile_service_that_does_not_answer(tmp_path: Path) -> None:
         (ConfigurationError("a"), ExitCode.INVALID),
         (DatasetError("a", fix="b"), ExitCode.INVALID),
         (errors.InvalidItems({0: "a"}, None, 1), ExitCode.INVALID),
+        (CaptioningError("a", fix="b"), ExitCode.INVALID),
+        (EndpointRefused("a", fix="b"), ExitCode.REFUSED),
+        (EndpointUnavailable("a", fix="b"), ExitCode.UNAVAILABLE),
         (errors.ServerUnreachable("a"), ExitCode.UNAVAILABLE),
         (errors.ServerOverloaded("a"), ExitCode.UNAVAILABLE),
         (errors.DeadlineExceeded("a"), ExitCode.DEADLINE),

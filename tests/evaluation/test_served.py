@@ -62,6 +62,7 @@ def test_server_and_library_agree(tmp_path: Path, server: TritonServer) -> None:
         assert report.to_json()[figure] == found[figure]
     assert report.about["server"] == server.grpc_url
     assert report.about["server_version"]
+    assert report.about["architecture"] == "starter"
 
 
 def test_one_item_alone_may_be_refused(tiny_server: TritonServer) -> None:

@@ -1,0 +1,1 @@
+"""Image captions of what could be heard, written by a vision-language model."""
