@@ -49,7 +49,7 @@ def read_checkpoint(source: str | Path) -> tuple[Path, ModelConfig, dict[str, Te
 
 
 def build(path: Path, config: ModelConfig, state: dict[str, Tensor]) -> Sat2Sound:
-    """A model that uses these tensors, by this library's names, without copying float32 ones.
+    """A model that uses these tensors, by this library's names, without copying float32 ones. Empties `state`.
 
     Raises IncompatibleCheckpoint listing every missing, unexpected, misshapen and mistyped parameter.
     """
@@ -66,10 +66,12 @@ def build(path: Path, config: ModelConfig, state: dict[str, Tensor]) -> Sat2Soun
             f"{len(problems)} parameters do not fit configuration {config.name!r}:\n  " + "\n  ".join(problems) + "\n",
             fix="use the checkpoint that belongs to this configuration, or convert it with this version's `convert`",
         )
+    floats: dict[str, Tensor] = {}
     for name, value in wanted.items():
-        if name not in state:  # the counters of batch norm, which only training uses
-            state[name] = torch.zeros(value.shape, dtype=value.dtype)
-    floats = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+        # Taken out one by one, so that a half-precision file and its float32 copy are never in memory together. Batch
+        # norm's counters, which only training uses, may be absent.
+        tensor = state.pop(name) if name in state else torch.zeros(value.shape, dtype=value.dtype)
+        floats[name] = tensor.float() if tensor.is_floating_point() else tensor
     model.load_state_dict(floats, strict=True, assign=True)
     for parameter in model.parameters():
         parameter.requires_grad_(True)

@@ -64,7 +64,7 @@ class Codebook(nn.Module):
         return torch.cat([self._pool(queries, chunk, mask, floor) for chunk in chunks], dim=-1)
 
     def _pool(self, queries: Tensor, concepts: Tensor, mask: Tensor | None, floor: bool) -> Tensor:
-        logits = (queries @ concepts.T).to(torch.float32)
+        logits = _in_float32(queries, concepts.T)
         if mask is None:
             return logits.amax(dim=1) * self.scale
         if floor:
@@ -86,7 +86,7 @@ class Codebook(nn.Module):
 
     def mix(self, weights: Tensor) -> Tensor:
         """Weights float32 [B, size] -> raw embedding float32 [B, embedding], not of unit length."""
-        return weights @ self.concepts
+        return _in_float32(weights, self.concepts)
 
     def forward(
         self,
@@ -98,6 +98,15 @@ class Codebook(nn.Module):
     ) -> Tensor:
         """Raw embedding float32 [B, embedding] of queries float32 [B, T, embedding]; arguments as `pooled_logits`."""
         return self.mix(self.weights(queries, mask, concepts_per_chunk, floor=floor))
+
+
+def _in_float32(left: Tensor, right: Tensor) -> Tensor:
+    """Matrix product in float32 whatever the encoders use, also under autocast: rounding decides the support here."""
+    left, right = left.to(torch.float32), right.to(torch.float32)
+    if not torch.is_autocast_enabled(left.device.type):
+        return left @ right
+    with torch.autocast(left.device.type, enabled=False):
+        return left @ right
 
 
 def unit_length(embedding: Tensor) -> Tensor:

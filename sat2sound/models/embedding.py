@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sat2sound.errors import InvalidInput
 from sat2sound.models.codebook import unit_length
 from sat2sound.models.text_encoder import text_tokenizer
 from sat2sound.preprocessing import Limits, Metadata, SatelliteRequest, TextTokenizer, prepare_audio, prepare_satellite
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from sat2sound.models.sat2sound import Sat2Sound
 
 File = bytes | str | Path
+_Batch = tuple[Tensor, Tensor | None]  # queries [B, T, embedding] and, of texts, the attention mask [B, T]
 
 
 @dataclass(frozen=True)
@@ -50,29 +53,50 @@ class Embedder:
         """The tokenizer that belongs to the model's text encoder."""
         return text_tokenizer(self.model.config.text)
 
-    # --- tokens and queries -----------------------------------------------------------------------------------------
-    def _satellite_queries(
-        self, images: Sequence[File], satellite: str | None, zoom_level: int | None, metadata: Sequence[Metadata]
-    ) -> Tensor:
-        prepared = [
-            prepare_satellite(
-                SatelliteRequest(_read(image), satellite, zoom_level, **vars(known)), self.model.config, self.limits
+    # --- queries, batch by batch ------------------------------------------------------------------------------------
+    def _satellite_batches(
+        self,
+        images: Sequence[File],
+        satellite: str | None,
+        zoom_level: int | None,
+        metadata: Metadata | Sequence[Metadata] | None,
+    ) -> Iterator[_Batch]:
+        _check_list("images", images)
+        known = list(metadata) if isinstance(metadata, Sequence) else [metadata or Metadata()] * len(images)
+        if len(known) != len(images):
+            raise InvalidInput(
+                f"{len(images)} images came with {len(known)} metadata",
+                expected="one Metadata for all, or one per image",
+                fix="give as many as there are images; Metadata() says that nothing is known",
             )
-            for image, known in zip(images, metadata, strict=True)
-        ]
-        pixels = torch.from_numpy(np.stack([pixels for pixels, _ in prepared]))
-        conditions = torch.from_numpy(np.stack([known.as_array() for _, known in prepared]))
-        queries: Tensor = self.model.satellite_query(self.model.encode_satellite(pixels, conditions))
-        return queries
+        for chosen in self._slices(len(images)):
+            prepared = [
+                prepare_satellite(
+                    SatelliteRequest(_read(image), satellite, zoom_level, **vars(own)), self.model.config, self.limits
+                )
+                for image, own in zip(images[chosen], known[chosen], strict=True)
+            ]
+            pixels = self._tensor(np.stack([pixels for pixels, _ in prepared]))
+            conditions = self._tensor(np.stack([own.as_array() for _, own in prepared]))
+            yield self.model.satellite_query(self.model.encode_satellite(pixels, conditions)), None
 
-    def _audio_queries(self, recordings: Sequence[File], offset_seconds: float) -> Tensor:
-        mels = [prepare_audio(_read(recording), self.limits, offset_seconds) for recording in recordings]
-        queries: Tensor = self.model.audio_query(self.model.encode_audio(torch.from_numpy(np.stack(mels))))
-        return queries
+    def _audio_batches(self, recordings: Sequence[File], offset_seconds: float) -> Iterator[_Batch]:
+        _check_list("recordings", recordings)
+        for chosen in self._slices(len(recordings)):
+            mels = [prepare_audio(_read(recording), self.limits, offset_seconds) for recording in recordings[chosen]]
+            yield self.model.audio_query(self.model.encode_audio(self._tensor(np.stack(mels)))), None
 
-    def _text_queries(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        ids, mask = (torch.from_numpy(array) for array in self.tokenizer.encode(texts, self.limits))
-        return self.model.text_query(self.model.encode_text(ids, mask)), mask
+    def _text_batches(self, texts: Sequence[str]) -> Iterator[_Batch]:
+        _check_list("texts", texts)
+        for chosen in self._slices(len(texts)):
+            ids, mask = (self._tensor(array) for array in self.tokenizer.encode(texts[chosen], self.limits))
+            yield self.model.text_query(self.model.encode_text(ids, mask)), mask
+
+    def _slices(self, count: int) -> Iterator[slice]:
+        return (slice(start, start + self.batch) for start in range(0, count, self.batch))
+
+    def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.model.device)
 
     # --- embeddings -------------------------------------------------------------------------------------------------
     @torch.no_grad()
@@ -85,25 +109,17 @@ class Embedder:
         metadata: Metadata | Sequence[Metadata] | None = None,
         unit: bool = True,
     ) -> Tensor:
-        """Embeddings float32 [B, embedding] of encoded images (bytes or paths).
+        """Embeddings float32 [B, embedding] of encoded images (bytes or paths), on the model's device.
 
         satellite: default is the model's own type. metadata: one for all or one per image. unit: False gives the raw
         mix.
         """
-        known = [metadata or Metadata()] * len(images) if not isinstance(metadata, Sequence) else metadata
-        parts = [
-            self._satellite_queries(images[start:end], satellite, zoom_level, known[start:end])
-            for start, end in self._ranges(len(images))
-        ]
-        return self._join([self.model.codebook(part, None, self.chunk) for part in parts], unit)
+        return self._embed(self._satellite_batches(images, satellite, zoom_level, metadata), unit)
 
     @torch.no_grad()
     def embed_audio(self, recordings: Sequence[File], *, offset_seconds: float = 0.0, unit: bool = True) -> Tensor:
         """Embeddings float32 [B, embedding] of encoded recordings: ten seconds from the offset on."""
-        parts = [
-            self._audio_queries(recordings[start:end], offset_seconds) for start, end in self._ranges(len(recordings))
-        ]
-        return self._join([self.model.codebook(part, None, self.chunk) for part in parts], unit)
+        return self._embed(self._audio_batches(recordings, offset_seconds), unit)
 
     @torch.no_grad()
     def embed_text(self, texts: Sequence[str], *, unit: bool = True, floor: bool = True) -> Tensor:
@@ -112,16 +128,11 @@ class Embedder:
         floor: each text as if it had at least one padded position, as served and as nearly always seen in training;
         False: as if it had none (MODEL.md, text branch).
         """
-        parts = [self._text_queries(texts[start:end]) for start, end in self._ranges(len(texts))]
-        return self._join(
-            [self.model.codebook(queries, mask, self.chunk, floor=floor) for queries, mask in parts], unit
-        )
+        return self._embed(self._text_batches(texts), unit, floor)
 
-    def _ranges(self, count: int) -> list[tuple[int, int]]:
-        return [(start, min(start + self.batch, count)) for start in range(0, count, self.batch)]
-
-    def _join(self, parts: list[Tensor], unit: bool) -> Tensor:
-        raw = torch.cat(parts) if parts else torch.zeros(0, self.model.config.embedding)
+    def _embed(self, batches: Iterator[_Batch], unit: bool, floor: bool = True) -> Tensor:
+        parts = [self.model.codebook(queries, mask, self.chunk, floor=floor) for queries, mask in batches]
+        raw = torch.cat(parts) if parts else torch.zeros(0, self.model.config.embedding, device=self.model.device)
         return unit_length(raw) if unit else raw
 
     # --- looking inside ---------------------------------------------------------------------------------------------
@@ -141,9 +152,9 @@ class Embedder:
         The word's best concept is that of its strongest token within `text`; then that concept's logit at each patch.
         """
         several = [words] if isinstance(words, str) else list(words)
-        (text_queries,), _ = self._text_queries([text])
-        text_logits = self.model.codebook.token_logits(text_queries)
-        image_queries = self._satellite_queries([image], satellite, zoom_level, [metadata or Metadata()])
+        ((text_queries, _),) = self._text_batches([text])
+        text_logits = self.model.codebook.token_logits(text_queries[0])
+        ((image_queries, _),) = self._satellite_batches([image], satellite, zoom_level, metadata)
         grid = self.model.config.satellite.grid
         patches = image_queries[0, : grid * grid]  # metadata tokens come after them
         maps = []
@@ -160,28 +171,38 @@ class Embedder:
         images: Sequence[File] | None = None,
         recordings: Sequence[File] | None = None,
         texts: Sequence[str] | None = None,
+        satellite: str | None = None,
+        zoom_level: int | None = None,
+        metadata: Metadata | Sequence[Metadata] | None = None,
+        offset_seconds: float = 0.0,
         floor: bool = True,
     ) -> list[Concepts]:
         """Which concepts each image, recording or text is a mix of. Raises ValueError unless one kind is given.
 
-        floor: of texts, as in `embed_text`.
+        satellite, zoom_level, metadata: of images; offset_seconds: of recordings; floor: of texts; as in `embed_...`.
         """
-        given = [inputs for inputs in (images, recordings, texts) if inputs is not None]
-        if len(given) != 1:
+        if sum(inputs is not None for inputs in (images, recordings, texts)) != 1:
             raise ValueError("give one of images, recordings and texts")
+        if images is not None:
+            batches = self._satellite_batches(images, satellite, zoom_level, metadata)
+        elif recordings is not None:
+            batches = self._audio_batches(recordings, offset_seconds)
+        else:
+            batches = self._text_batches(texts or [])
         found = []
-        for start, end in self._ranges(len(given[0])):
-            mask = None
-            if images is not None:
-                queries = self._satellite_queries(images[start:end], None, None, [Metadata()] * (end - start))
-            elif recordings is not None:
-                queries = self._audio_queries(recordings[start:end], 0.0)
-            else:
-                queries, mask = self._text_queries((texts or [])[start:end])
+        for queries, mask in batches:
             for weights in self.model.codebook.weights(queries, mask, self.chunk, floor=floor):
                 ordered, count = weights.sort(descending=True), int((weights > 0).sum())
                 found.append(Concepts(ordered.indices[:count], ordered.values[:count]))
         return found
+
+
+def _check_list(what: str, given: object) -> None:
+    """A lone string is a sequence too: of letters, which is never meant."""
+    if isinstance(given, (str, bytes, Path)):
+        raise InvalidInput(
+            f"{what} is one {type(given).__name__}", expected=f"a list of {what}", fix="put it in a list"
+        )
 
 
 def _read(file: File) -> bytes:

@@ -66,8 +66,13 @@ class Sat2Sound(nn.Module):
     def text(self) -> TextEncoder:
         """The frozen text encoder, loaded on first use: image and audio work without its weights."""
         if not self._text:
-            self._text.append(TextEncoder(self.config.text).to(self.codebook.concepts.device))
-        return self._text[0]
+            self._text.append(TextEncoder(self.config.text))
+        return self._text[0].to(self.device)  # it does not follow `model.to(...)` by itself
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's parameters are, and where its inputs must be."""
+        return self.codebook.concepts.device
 
     # --- from files and words: `Embedder` has the details and more settings ------------------------------------------
     def embed_satellite(self, images: Sequence[File], **options: Any) -> Tensor:

@@ -91,6 +91,25 @@ def test_concepts_sum_to_one_and_reproduce_the_embedding(model: Sat2Sound) -> No
         model.concepts(texts=["a"], images=[picture(0)])
 
 
+def test_concepts_of_an_image_follow_its_options(model: Sat2Sound) -> None:
+    known: dict[str, Any] = {"satellite": "sentinel", "zoom_level": 1}
+    (concepts,) = model.concepts(images=[picture(4)], **known)
+    (raw,) = model.embed_satellite([picture(4)], unit=False, **known)
+    mixed = concepts.weights @ model.codebook.concepts.detach()[concepts.indices]
+    torch.testing.assert_close(raw, mixed, atol=1e-4, rtol=1e-4)
+    (plain,) = model.embed_satellite([picture(4)], unit=False)
+    assert float((plain - raw).abs().max()) > 1e-3
+
+
+def test_a_lone_input_or_too_few_metadata_are_refused(model: Sat2Sound) -> None:
+    for embed in (model.embed_satellite, model.embed_audio, model.embed_text):
+        with pytest.raises(InvalidInput, match="put it in a list"):
+            embed("waves")
+    for count in (0, 1, 3):
+        with pytest.raises(InvalidInput, match=f"2 images came with {count} metadata"):
+            model.embed_satellite([picture(0), picture(1)], metadata=[Metadata()] * count)
+
+
 def test_inputs_are_checked_and_training_mode_is_refused(model: Sat2Sound) -> None:
     with pytest.raises(InvalidInput, match="latitude"):
         model.embed_satellite([picture(0)], metadata=Metadata(latitude=91.0, longitude=0.0))

@@ -120,6 +120,18 @@ def test_the_floor_decides_embeddings_whose_logits_are_all_negative(model: Sat2S
     assert float((floored - bare).abs().max()) > 1e-2
 
 
+def test_the_codebook_stays_in_float32_under_autocast(model: Sat2Sound) -> None:
+    queries = torch.randn(2, 7, model.config.embedding)
+    with torch.inference_mode():
+        expected = model.codebook(queries)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model.codebook(queries)
+            chunked = model.codebook(queries, None, 100)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(chunked, expected, atol=1e-5, rtol=1e-4)
+
+
 def test_chunks_over_concepts_change_nothing(model: Sat2Sound) -> None:
     tokens = torch.randn(3, model.config.image_tokens, model.config.embedding)
     with torch.inference_mode():
