@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     NO_SERVER = 6
     NO_TILE = 7
     DIFFERS = 8
+    INCOMPLETE = 9
     INTERRUPTED = 130
 
 
@@ -38,6 +39,7 @@ MEANINGS = {
     ExitCode.NO_SERVER: "a server or its model repository could not be made ready here",
     ExitCode.NO_TILE: "the image service gave no tile",
     ExitCode.DIFFERS: "a graph or a model repository does not compute what it should",
+    ExitCode.INCOMPLETE: "a map was made, but cells of it are missing",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
 }
 
@@ -46,6 +48,7 @@ def exit_code(error: Exception) -> ExitCode:
     """The code for an error that a person can do something about; FAULT for any other."""
     from sat2sound.captioning.errors import CaptioningError, EndpointRefused, EndpointUnavailable
     from sat2sound.clients import errors
+    from sat2sound.clients.maps.errors import MapError
     from sat2sound.clients.tiles import TileError
     from sat2sound.errors import (
         CheckpointError,
@@ -70,6 +73,7 @@ def exit_code(error: Exception) -> ExitCode:
         (errors.ClientError, ExitCode.REFUSED),
         (TileError, ExitCode.NO_TILE),
         (GateFailure, ExitCode.DIFFERS),
+        (MapError, ExitCode.INVALID),
         (Sat2SoundError, ExitCode.NO_SERVER),
         (OSError, ExitCode.INVALID),  # a path that cannot be read or written
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sat2sound.clients.cli import ask, cluster, gateway, local, repositories
+from sat2sound.clients.cli import ask, cluster, gateway, local, maps, repositories
 from sat2sound.clients.cli.caption import caption
 from sat2sound.clients.cli.evaluate import evaluate
 from sat2sound.clients.cli.exit_codes import MEANINGS
@@ -52,6 +52,7 @@ app.command(name="gateway")(gateway.gateway)
 app.add_typer(cluster.repository, name="repository")
 app.command()(cluster.drain)
 app.command()(local.version)
+app.add_typer(maps.app)
 
 
 def main() -> None:

@@ -1,0 +1,70 @@
+"""Progress of a map on stderr: cells done, rate, remaining time; and the report at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from sat2sound.clients.cli.terminal import print_json, print_notes
+from sat2sound.clients.maps.embedding import EmbeddingReport, Report
+from sat2sound.clients.maps.store import Status
+
+
+class _Rate(TextColumn):
+    """Cells per second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__("")
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """The rate of the last seconds."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f} {self._unit}/s", style="cyan")
+
+
+@contextmanager
+def cells_progress(what: str, unit: str = "cells") -> Iterator[Report]:
+    """A bar that appears with the first report and stays when it is done."""
+    amount = (MofNCompleteColumn(), TextColumn(unit), _Rate(unit))
+    with Progress(
+        TextColumn(what),
+        BarColumn(),
+        *amount,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        speed_estimate_period=60,
+    ) as progress:
+        task = None
+
+        def report(finished: int, total: int) -> None:
+            nonlocal task
+            if task is None:
+                task = progress.add_task(what, total=total)
+            progress.update(task, completed=finished)
+
+        yield report
+
+
+def print_report(report: EmbeddingReport, as_json: bool) -> None:
+    """What was done and what is missing."""
+    if as_json:
+        print_json(report.to_json())
+        return
+    print_notes(report.notes)
+    counts = report.counts
+    typer.echo(f"{report.path}: {counts[Status.DONE]:,} of {sum(counts.values()):,} cells embedded")
+    if counts[Status.NODATA]:
+        typer.echo(f"  {counts[Status.NODATA]:,} without imagery (masked)")
+    for reason, count in sorted(report.failures.items()):
+        typer.echo(f"  {count:,} failed (masked; --retry-failed takes them up again): {reason}")
+    if counts[Status.PENDING]:
+        typer.echo(f"  {counts[Status.PENDING]:,} pending: run the same command again")
+    if report.embedded:
+        rate = report.embedded / report.seconds
+        typer.echo(f"  {report.embedded:,} now, in {report.seconds:.1f} s: {rate:.1f} cells/s")

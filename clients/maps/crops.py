@@ -1,0 +1,72 @@
+"""One picture of the ground -> a crop for every cell of a block, prepared as the model's encoder takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from rasterio.transform import Affine
+
+from sat2sound.clients.maps.footprint import Footprint
+from sat2sound.clients.maps.grid import Block, Grid
+from sat2sound.clients.maps.imagery import Imagery, View
+from sat2sound.contract import IMAGE_SIZE
+from sat2sound.preprocessing import crop_and_resize
+
+MAX_BLOCK_SIDE = 8  # cells: 64 crops, a few requests
+MAX_VIEW_PIXELS = 3072  # longest side of one picture: 28 MB of colours
+
+
+def block_side(grid: Grid, footprint: Footprint) -> int:
+    """Cells per side of the blocks of work. Depends on the plan alone, never on what is done already."""
+    side = MAX_BLOCK_SIDE
+    while side > 1 and _view_pixels(side, grid, footprint) > MAX_VIEW_PIXELS:
+        side //= 2
+    if grid.spacing > 2 * footprint.metres:
+        return 1  # most of a common picture would lie between the crops
+    return side
+
+
+def _view_pixels(side: int, grid: Grid, footprint: Footprint) -> int:
+    return round((side - 1) * grid.spacing / footprint.metres_per_pixel) + footprint.pixels
+
+
+def block_crops(
+    imagery: Imagery, grid: Grid, footprint: Footprint, block: Block, wanted: npt.NDArray[np.bool_], min_valid: float
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """The crops of the wanted cells that show enough, and which cells these are.
+
+    wanted: bool [height, width] of the block. min_valid: share of a crop's pixels that must have data. Returns pixels
+    uint8 [n, 224, 224, 3] in row order, and bool [height, width] with n true cells. Raises OSError, ImageryError.
+    """
+    view = _view(imagery, grid, footprint, block)
+    crops, shown = [], np.zeros_like(wanted)
+    for (row, column), window in _windows(grid, footprint, block):
+        if wanted[row, column] and view.valid[window].mean() >= min_valid:
+            image = Image.fromarray(view.pixels[window])
+            crops.append(crop_and_resize(image, footprint.satellite, footprint.zoom_level))
+            shown[row, column] = True
+    pixels = np.stack(crops) if crops else np.empty((0, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    return pixels, shown
+
+
+def _view(imagery: Imagery, grid: Grid, footprint: Footprint, block: Block) -> View:
+    """One picture that holds every crop of the block, at the model's ground sample distance."""
+    native = footprint.metres_per_pixel
+    left = float(grid.x[block.column]) - footprint.metres / 2
+    top = float(grid.y[block.row]) + footprint.metres / 2
+    height, width = (
+        round((count - 1) * grid.spacing / native) + footprint.pixels for count in (block.height, block.width)
+    )
+    return imagery.view(grid.crs, Affine(native, 0, left, 0, -native, top), height, width)
+
+
+def _windows(grid: Grid, footprint: Footprint, block: Block) -> Iterator[tuple[tuple[int, int], tuple[slice, slice]]]:
+    """Row and column in the block, and the crop's place in the picture: to the nearest pixel."""
+    step, side = grid.spacing / footprint.metres_per_pixel, footprint.pixels
+    for row in range(block.height):
+        for column in range(block.width):
+            top, left = round(row * step), round(column * step)
+            yield (row, column), (slice(top, top + side), slice(left, left + side))
