@@ -1,6 +1,6 @@
 # Every command that a person needs. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all demo serve export test lint format parity train-starter lock clean
+.PHONY: help setup setup-all demo serve export test lint format parity train-starter lock clean verify export-published-size
 
 SAT2SOUND := .venv/bin/sat2sound
 PYTHON ?=
@@ -22,6 +22,12 @@ demo: setup  ## what does this place sound like? [IMAGE=path LAT=.. LON=.. MONTH
 
 export: setup  ## build the model repository of the starter into build/repository
 	@$(SAT2SOUND) export
+
+verify: export  ## check that the starter's repository still computes what torch computed
+	@$(SAT2SOUND) verify build/repository
+
+export-published-size: setup-all  ## minutes and memory of a model of the published size [PROFILE=cpu]; hours on a busy machine
+	@.venv/bin/python benchmarks/export_published_size.py --profile $(or $(PROFILE),cpu)
 
 serve: setup  ## run the server in the foreground on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
 	@exec $(SAT2SOUND) serve --under-make $(SERVE_OPTIONS)

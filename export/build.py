@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import shutil
 import time
@@ -29,7 +30,7 @@ from sat2sound.export.onnx_graph import OPSET, write_graph
 from sat2sound.export.previous import PreviousBuild
 from sat2sound.export.profiles import MAX_K
 from sat2sound.export.references import FILE as REFERENCES
-from sat2sound.export.references import References, write_references
+from sat2sound.export.references import References, graph_digests, write_references
 from sat2sound.export.repository import build_repository
 from sat2sound.gallery import Gallery, GalleryEntry, make_gallery, read_captions, read_gallery, write_gallery
 from sat2sound.models import Embedder, Sat2Sound
@@ -101,6 +102,8 @@ class _Build:
         files = {name: self._file(name) for name in self.facts}
         whole = check_whole(files, self.request.profile, config, self.references, gallery, tokenizer)
         self.results += require("the graphs rank otherwise than torch", whole)
+        digests = {name: graph_digests(name, path) for name, path in files.items()}
+        self.references = dataclasses.replace(self.references, digests=digests)
         write_references(self.folder / REFERENCES, self.references)
         return build_repository(
             self.destination,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from sat2sound.digests import file_sha256
 from sat2sound.errors import ConfigurationError
 
 Arrays = Mapping[str, np.ndarray]
@@ -36,11 +37,13 @@ class Case:
 @dataclass(frozen=True)
 class References:
     """graphs: cases by graph. queries: by branch ("satellite", "audio", "text"), a batch with encoder inputs and
-    torch's EMBEDDING, for the retrieval gate.
+    torch's EMBEDDING, for the retrieval gate. digests: of each graph's files when it passed its gates, since some
+    changes of weights are too small to show in numbers (and the scale of a codebook vanishes in the unit length).
     """
 
     graphs: Mapping[str, tuple[Case, ...]]
     queries: Mapping[str, Case]
+    digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def only(self, graphs: set[str], branches: set[str]) -> References:
         """A part of it."""
@@ -51,7 +54,17 @@ class References:
 
     def joined(self, other: References) -> References:
         """With another part; where both have something, the other's."""
-        return References({**self.graphs, **other.graphs}, {**self.queries, **other.queries})
+        return References(
+            {**self.graphs, **other.graphs},
+            {**self.queries, **other.queries},
+            {**self.digests, **other.digests},
+        )
+
+
+def graph_digests(name: str, graph: Path) -> dict[str, str]:
+    """SHA-256 of a graph's ONNX file and of its external data, <name>.onnx.data beside it, if it has any."""
+    files = {"graph": graph, "data": graph.with_name(f"{name}.onnx.data")}
+    return {kind: file_sha256(path) for kind, path in files.items() if path.is_file()}
 
 
 def write_references(path: Path, references: References) -> None:
@@ -73,6 +86,7 @@ def write_references(path: Path, references: References) -> None:
     index = {
         "graphs": {name: [entry(case) for case in cases] for name, cases in sorted(references.graphs.items())},
         "queries": {name: entry(case) for name, case in sorted(references.queries.items())},
+        "digests": {name: dict(found) for name, found in sorted(references.digests.items())},
     }
     save_file(dict(sorted(arrays.items())), path, metadata={_INDEX: json.dumps(index, sort_keys=True)})
 
@@ -91,6 +105,7 @@ def read_references(path: Path) -> References:
         return References(
             {name: tuple(case(entry) for entry in entries) for name, entries in index["graphs"].items()},
             {name: case(entry) for name, entry in index["queries"].items()},
+            {str(name): dict(found) for name, found in index["digests"].items()},
         )
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"{path} holds no reference inputs and outputs ({error!r})") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from sat2sound.export.gates.whole import check_whole
 from sat2sound.export.manifest import MANIFEST, file_digests, read_manifest, repository_digest
 from sat2sound.export.profiles import MAX_K, find_profile
 from sat2sound.export.references import FILE as REFERENCES
-from sat2sound.export.references import References, read_references
+from sat2sound.export.references import References, graph_digests, read_references
 from sat2sound.export.repository import VERSION
 from sat2sound.gallery import Gallery, read_gallery
 
@@ -54,6 +54,7 @@ def verify_repository(
     except (ConfigurationError, OSError, UnicodeDecodeError, ValueError) as error:
         return [*results, GateResult("contents", "repository", problems=(str(error),))]
     dimensions = config.dimensions(max_k)
+    stored = _stored_digests(folder)
     files = {name: folder / name / VERSION / "model.onnx" for name, model in MODELS.items() if model.kind == "onnx"}
     for name, model in MODELS.items():
         watch(GraphEvent(name, "checking"))
@@ -61,6 +62,7 @@ def verify_repository(
         results.append(check_configuration(model, dimensions, profile, place, files.get(name)))
         if model.kind == "onnx":
             cases = references.graphs.get(name, ())
+            results.append(_check_weights(name, files[name], stored.get(name)))
             results += check_graph(model, dimensions, files[name], profile.precision(name), cases)
         watch(GraphEvent(name, "done"))
     progress("checking rankings and the gallery")
@@ -80,6 +82,20 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> GateResult:
     if manifest.get("digest") != repository_digest(found):
         problems.append("the digest of the whole repository is not the manifest's")
     return GateResult("files", "repository", problems=tuple(problems))
+
+
+def _stored_digests(folder: Path) -> Mapping[str, Mapping[str, str]]:
+    try:
+        return read_references(folder / REFERENCES).digests
+    except ConfigurationError:
+        return {}
+
+
+def _check_weights(name: str, graph: Path, stored: Mapping[str, str] | None) -> GateResult:
+    """Whether the graph's files are those that passed the gates, bit for bit."""
+    same = stored == graph_digests(name, graph)
+    problem = f"{graph.name} or its external data is not the file that passed the gates ({REFERENCES})"
+    return GateResult("weights", name, problems=() if same else (problem,))
 
 
 def _computed(checkpoint: str, text_encoder: Path | None, gallery: Gallery, max_k: int) -> References:

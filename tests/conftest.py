@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from shared_data import ROOT
+from small_model import write_small_checkpoint
 from tiny_repository import build_tiny_repository
 
+from sat2sound.export.inputs import BuildRequest
 from sat2sound.serving.environment import ServingEnvironment, find_environment
 from sat2sound.serving.launcher import TritonServer
 
@@ -52,3 +54,19 @@ def tiny_server(triton_environment: ServingEnvironment, tiny_repository: Path) -
     """The tiny graphs on a real server."""
     with TritonServer(tiny_repository, environment=triton_environment) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def small_request(tmp_path_factory: pytest.TempPathFactory) -> BuildRequest:
+    """A small model with metadata fusion and a gallery of five captions."""
+    folder = tmp_path_factory.mktemp("small")
+    checkpoint = write_small_checkpoint(folder)
+    return BuildRequest(str(checkpoint), gallery=folder / "captions.csv")
+
+
+@pytest.fixture(scope="session")
+def small_repository(small_request: BuildRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its repository, really exported; tests copy it before they change it."""
+    from sat2sound.export.build import ensure_repository
+
+    return ensure_repository(tmp_path_factory.mktemp("built") / "repository", small_request)
