@@ -12,7 +12,7 @@ from sat2sound.clients.maps.conventions import source_name
 from sat2sound.clients.maps.geotiff import write_scores
 from sat2sound.clients.maps.identity import check_same, served_identity
 from sat2sound.clients.maps.query import Query, embed_queries, open_map, score_map
-from sat2sound.clients.maps.store import open_map_store
+from sat2sound.clients.maps.store import open_map_store, shared
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,20 @@ def answer_queries(
     softmax: float | None = None,
     notify: Callable[[int, int], None] = lambda finished, total: None,
 ) -> Answer:
-    """Score a map and write a Cloud-Optimized GeoTIFF. Raises OtherModel, NotAMap, InvalidInput, ClientError."""
+    """Score a map and write a Cloud-Optimized GeoTIFF. Raises MapError, InvalidInput, ClientError."""
+    with shared(path):
+        return _answer(path, client, texts, recordings, out, softmax, notify)
+
+
+def _answer(
+    path: Path,
+    client: Sat2SoundClient,
+    texts: Sequence[str],
+    recordings: Sequence[Path],
+    out: Path,
+    softmax: float | None,
+    notify: Callable[[int, int], None],
+) -> Answer:
     store = open_map_store(path)
     check_same(store.model, served_identity(client), path)
     queries = embed_queries(client, texts, recordings)

@@ -39,6 +39,7 @@ class RunSettings:
     concurrency: blocks, and so requests, in flight over all workers. workers: processes of the local cluster (None: one
     per four cores; 1 means threads of this process). scheduler: address of a Dask scheduler instead of a local cluster.
     patience: seconds to wait for a server that has gone away. retry_failed: take up the failed cells once more.
+    flush_seconds: how long results wait to be written; a killed run loses these at most, beside the blocks in flight.
     """
 
     concurrency: int = DEFAULT_CONCURRENCY
@@ -46,6 +47,7 @@ class RunSettings:
     scheduler: str | None = None
     patience: float = 300.0
     retry_failed: bool = False
+    flush_seconds: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def _run(store: MapStore, work: Work, settings: RunSettings, report: Report) -> 
     if not total:
         return 0
     report(0, total)
-    writer = Writer(store)
+    writer = Writer(store, settings.flush_seconds)
     todo = _pending(store, work.plan.block_side)
     try:
         with _cluster(settings) as client:

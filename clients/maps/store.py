@@ -6,7 +6,9 @@ status is written after its embedding: whenever a run is killed, what the status
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,7 +21,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import zarr
-from filelock import FileLock, Timeout
 from zarr.codecs import BloscCodec
 
 import sat2sound
@@ -132,7 +133,8 @@ def create_map(path: Path, plan: Plan, model: ModelIdentity, notes: list[str]) -
         partial = path.with_name(f".{path.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         group = zarr.create_group(partial, zarr_format=3)
-        cells: dict[str, Any] = {"shape": (grid.height, grid.width), "chunks": (CHUNK, CHUNK), "shards": (side, side)}
+        # One chunk per shard of embeddings: small, and a reader never sees half of a change.
+        cells: dict[str, Any] = {"shape": (grid.height, grid.width), "chunks": (side, side)}
         names = ("y", "x")
         group.create_array("status", dtype="uint8", fill_value=0, dimension_names=names, **cells).attrs.update(
             {
@@ -210,18 +212,31 @@ def resume_map(path: Path, plan: Plan, model: ModelIdentity) -> MapStore:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the map for this process; the operating system lets go when it ends, however it ends. Raises MapInUse."""
+    """Hold the map for writing; the system lets go when the process ends, however it ends. Raises MapInUse."""
+    with _locked(path, fcntl.LOCK_EX, "another run is writing to it, or it is being read"):
+        yield
+
+
+@contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Hold the map for reading, beside other readers: a shard that is replaced while it is read would be garbled."""
+    with _locked(path, fcntl.LOCK_SH, "a run is writing to it"):
+        yield
+
+
+@contextmanager
+def _locked(path: Path, kind: int, problem: str) -> Iterator[None]:
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise MapInUse(f"another run is writing to {path}", fix="wait for it to end, or choose another --out") from None
-    try:
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MapInUse(f"{path} is in use: {problem}", fix="wait for that to end, or choose another path") from None
         yield
     finally:
-        lock.release()
+        os.close(handle)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sat2sound.clients.client import Sat2SoundClient
-from sat2sound.clients.errors import InvalidItems, InvalidRequest, RequestTooLarge, ServerFault
+from sat2sound.clients.errors import ClientError, InvalidItems, InvalidRequest, RequestTooLarge, ServerFault
 from sat2sound.clients.maps.crops import block_crops
 from sat2sound.clients.maps.errors import ImageryError
 from sat2sound.clients.maps.grid import Block
@@ -19,6 +19,7 @@ from sat2sound.clients.maps.plan import Plan
 from sat2sound.clients.maps.quantisation import encode
 from sat2sound.clients.maps.store import Status
 from sat2sound.clients.retries import Patience, patiently
+from sat2sound.errors import InvalidInput
 
 _FAULT_TRIES = 3
 _clients: dict[tuple[int, str], Sat2SoundClient] = {}
@@ -80,8 +81,11 @@ def embed_block(work: Work, block: Block, wanted: npt.NDArray[np.bool_]) -> Bloc
         status[cells] = np.where(refused, np.uint8(Status.FAILED), np.uint8(Status.DONE))
         cells[cells] = ~refused
         return BlockResult(block, status, cells, *encode(embeddings[~refused], plan.stored), reasons)
-    except (InvalidRequest, RequestTooLarge, ServerFault) as error:
+    except (InvalidInput, InvalidRequest, RequestTooLarge, ServerFault) as error:
         return failed_block(block, cells, status, str(error)[:200])
+    except ClientError as error:
+        error.__context__ = None  # gRPC's own error, which cannot be pickled for the way back
+        raise
     status[cells] = Status.DONE
     return BlockResult(block, status, cells, *encode(embeddings, plan.stored))
 

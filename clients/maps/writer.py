@@ -11,15 +11,15 @@ from sat2sound.clients.maps.grid import Block
 from sat2sound.clients.maps.store import MapStore, Status, storing
 from sat2sound.clients.maps.worker import BlockResult
 
-FLUSH_SECONDS = 10.0  # what a killed run loses at most, beside the blocks in flight
 FLUSH_BYTES = 64 * 1024 * 1024
 
 
 class Writer:
     """The only one that writes to a map. Results are kept back for a while, since a shard is rewritten as a whole."""
 
-    def __init__(self, store: MapStore) -> None:
+    def __init__(self, store: MapStore, flush_seconds: float) -> None:
         self._store = store
+        self._flush_seconds = flush_seconds
         self._side = store.shard_side
         self._waiting: dict[Block, list[BlockResult]] = defaultdict(list)
         self._bytes = 0
@@ -36,7 +36,7 @@ class Writer:
         self._bytes += 0 if result.values is None else result.values.nbytes
         for reason, count in result.reasons.items():
             self.failures[reason] = self.failures.get(reason, 0) + count
-        if self._bytes > FLUSH_BYTES or time.monotonic() - self._flushed > FLUSH_SECONDS:
+        if self._bytes > FLUSH_BYTES or time.monotonic() - self._flushed > self._flush_seconds:
             self.flush()
 
     def flush(self) -> None:
