@@ -26,7 +26,7 @@ export: setup  ## build the model repository of the starter into build/repositor
 verify: export  ## check that the starter's repository still computes what torch computed
 	@$(SAT2SOUND) verify build/repository
 
-export-published-size: setup-all  ## minutes and memory of a model of the published size [PROFILE=cpu]; hours on a busy machine
+export-published-size: setup-all  ## minutes and memory of a model of the published size [PROFILE=cpu]
 	@.venv/bin/python benchmarks/export_published_size.py --profile $(or $(PROFILE),cpu)
 
 serve: setup  ## run the server in the foreground on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
