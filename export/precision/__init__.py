@@ -1,0 +1,1 @@
+"""Float32 graphs -> INT8 and half precision."""
