@@ -72,8 +72,8 @@ CPU = Profile(
     },
 )
 
-# INT8 where it pays: the text encoder is small, its answers are cached, and one-word texts lost too much (cosine 0.983).
-# Codebook pooling stays float32 everywhere.
+# INT8 where it pays: the text encoder is small, its answers are cached, and one-word texts lost too much (cosine
+# 0.983). Codebook pooling stays float32 everywhere.
 CPU_INT8 = replace(
     CPU,
     name="cpu-int8",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ class StepDurations:
                 name=STEP_DURATION.name, description=STEP_DURATION.help, kind=pb_utils.MetricFamily.HISTOGRAM
             )
             self._metric = self._family.Metric(labels={"model": model}, buckets=list(LATENCY_BUCKETS_SECONDS))
+            for kept in (self._family, self._metric):
+                # Never freed: their destructors ask the server, and a stub whose server was killed dies of that before
+                # it has removed its shared memory (seen on 2.51).
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
         except (AttributeError, pb_utils.TritonModelException):
             self._metric = None
 
