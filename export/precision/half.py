@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 import onnx
-from onnxconverter_common import float16
+from onnxruntime.transformers import float16
 
 from sat2sound.export.precision.files import save
 

@@ -9,6 +9,7 @@ output column. Products are accumulated in 32-bit integers; everything else stay
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +71,7 @@ class _Rewriting:
         weight = self._weights.get(node.input[1]) if node.op_type == "MatMul" else None
         if weight is None or weight.data_type != TensorProto.FLOAT or len(weight.dims) != 2:
             return False
-        return min(weight.dims) >= SMALLEST_SIDE
+        return bool(min(weight.dims) >= SMALLEST_SIDE)
 
     def _product(self, node: NodeProto) -> None:
         source, weight_name = node.input
@@ -128,5 +129,5 @@ class _Rewriting:
         self._constants.setdefault(name, numpy_helper.from_array(np.asarray(values), name))
         return name
 
-    def _add(self, operator: str, inputs: list[str], output: str, **attributes: object) -> None:
+    def _add(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> None:
         self._nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
