@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import rioxarray  # noqa: F401 (gives datasets their `.rio`: CRS, clipping, reprojection)
 import xarray as xr
 
 from sat2sound.clients.client import Sat2SoundClient

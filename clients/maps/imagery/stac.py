@@ -15,11 +15,12 @@ import requests
 from odc.geo.geobox import GeoBox
 from pystac_client.exceptions import APIError
 from rasterio.errors import RasterioError
-from rasterio.transform import Affine
+from rasterio.transform import Affine, array_bounds
+from rasterio.warp import transform_bounds
 from shapely import union_all
-from shapely.geometry import shape
+from shapely.geometry import box, shape
 
-from sat2sound.clients.maps.area import Area
+from sat2sound.clients.maps.area import LONGITUDE_LATITUDE, Area
 from sat2sound.clients.maps.errors import ImageryError
 from sat2sound.clients.maps.imagery.addresses import NETWORK, without_secrets
 from sat2sound.clients.maps.imagery.base import ImageryFacts, View
@@ -69,7 +70,8 @@ class StacImagery:
     def view(self, crs: str, transform: Affine, height: int, width: int) -> View:
         """A picture on a pixel grid of any CRS: of each place the first image that has data. Raises OSError."""
         geobox = GeoBox((height, width), transform, crs)
-        items = [item for item in self._items() if _touches(item, geobox)]
+        place = box(*transform_bounds(crs, LONGITUDE_LATITUDE, *array_bounds(height, width, transform)))
+        items = [item for item in self._items() if shape(item.geometry).intersects(place)]
         values = np.zeros((3, height, width), np.float32)
         valid = np.zeros((height, width), dtype=bool)
         try:
@@ -147,10 +149,6 @@ def search_imagery(
     written = tuple(json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False)) for item in items)
     imagery = StacImagery(catalogue, search, written, value_range or _SENTINEL_RANGE)
     return imagery, imagery.facts()
-
-
-def _touches(item: pystac.Item, geobox: GeoBox) -> bool:
-    return bool(shape(item.geometry).intersects(geobox.geographic_extent.geom))
 
 
 def _seen(found: Any, bands: tuple[str, ...], layer: list[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
