@@ -10,17 +10,12 @@ from sat2sound.clients.georeference import ground_crop
 from sat2sound.clients.inputs import file_bytes
 from sat2sound.clients.sample_scene import LABEL, METRES_PER_PIXEL, sample_scene_png
 from sat2sound.clients.tiles import TileError, fetch_tile, tile_url
-from sat2sound.errors import InvalidInput
-from sat2sound.preprocessing.metadata import (
-    check_ground_sample_distance,
-    check_hour,
-    check_location,
-    check_month,
-    check_zoom_level,
-)
-from sat2sound.satellite_types import SatelliteType, satellite_type
+from sat2sound.preprocessing.metadata import check_location
+from sat2sound.preprocessing.satellite import SatelliteRequest, Scale, read_conditions, read_scale
+from sat2sound.satellite_types import SATELLITE_TYPES, SatelliteType
 
 Origin = Literal["file", "tile", "synthetic"]
+_ANY = SATELLITE_TYPES["aerial"]  # no check depends on which type an image is taken for
 
 
 @dataclass(frozen=True)
@@ -41,28 +36,20 @@ class ImageMetadata:
 
     def check(self) -> None:
         """Refuse, before any server is started, what every server refuses. Raises InvalidInput."""
-        check_location(self.latitude, self.longitude)
-        check_month(self.month)
-        check_hour(self.hour)
-        if self.satellite:
-            satellite_type(self.satellite)
-        if self.zoom_level is not None:
-            check_zoom_level(self.zoom_level)
-        if self.gsd is not None:
-            check_ground_sample_distance(self.gsd)
-            if self.satellite or self.zoom_level is not None:
-                raise InvalidInput(
-                    "the ground sample distance came together with satellite type or zoom level",
-                    expected="one or the other",
-                    fix="leave the ground sample distance out if the image is at its satellite type's native distance",
-                )
+        read_conditions(self._request(), self._scale(_ANY))
 
     def footprint(self, default: SatelliteType) -> tuple[int, float]:
         """Side in pixels and metres per pixel of the image that the server will look at. Raises InvalidInput."""
-        kind = satellite_type(self.satellite) if self.satellite else default
-        if self.gsd is not None:
-            return kind.tile_pixels, check_ground_sample_distance(self.gsd)
-        return kind.tile_pixels * check_zoom_level(self.zoom_level or 1), kind.metres_per_pixel
+        scale = self._scale(default)
+        if scale.gsd is not None:
+            return scale.kind.tile_pixels, scale.gsd
+        return scale.kind.tile_pixels * scale.zoom_level, scale.kind.metres_per_pixel
+
+    def _scale(self, default: SatelliteType) -> Scale:
+        return read_scale(self._request(), default)
+
+    def _request(self) -> SatelliteRequest:
+        return SatelliteRequest(b"", **vars(self))
 
 
 @dataclass(frozen=True)

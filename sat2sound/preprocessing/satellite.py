@@ -20,7 +20,7 @@ from sat2sound.preprocessing.metadata import (
     check_source,
     check_zoom_level,
 )
-from sat2sound.satellite_types import satellite_type
+from sat2sound.satellite_types import SatelliteType, satellite_type
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,22 @@ class SatelliteRequest:
     caption_source: str | None = None
 
 
-def prepare_satellite(request: SatelliteRequest, config: ModelConfig, limits: Limits) -> tuple[Pixels, Conditions]:
-    """Pixels uint8 [224, 224, 3] and conditions of one request.
+@dataclass(frozen=True)
+class Scale:
+    """The image on the ground. gsd: metres per tile pixel of the whole image; None: it is cropped by zoom level."""
 
-    With GSD, the image's largest centred square is the tile and GSD its ground width / tile pixels. Otherwise the image
-    is at its satellite type's native distance (default: the model's own type) and zoom level (default 1) says how much
-    of it is cropped. Wire values for "missing" (-1, NaN, "") count as left out. Raises InvalidInput; cheap checks of
-    the metadata come before the image is decoded.
-    """
+    kind: SatelliteType
+    zoom_level: int
+    gsd: float | None
+
+    @property
+    def ground_sample_distance(self) -> float:
+        """Metres per tile pixel of what the encoder sees."""
+        return self.kind.ground_sample_distance(self.zoom_level) if self.gsd is None else self.gsd
+
+
+def read_scale(request: SatelliteRequest, default: SatelliteType) -> Scale:
+    """What the request says of the image's scale. default: the satellite type if it names none. Raises InvalidInput."""
     gsd = None if request.gsd is None or math.isnan(request.gsd) else check_ground_sample_distance(request.gsd)
     named = bool(request.satellite) or request.zoom_level not in (None, -1)
     if gsd is not None and named:
@@ -55,11 +63,15 @@ def prepare_satellite(request: SatelliteRequest, config: ModelConfig, limits: Li
             expected="either GSD, or SATELLITE and ZOOM_LEVEL",
             fix="leave GSD out if the image is at its satellite type's native distance, else send GSD alone",
         )
-    kind = satellite_type(request.satellite) if request.satellite else config.satellite_type
-    zoom_level = check_zoom_level(1 if request.zoom_level in (None, -1) else int(request.zoom_level or 0))
+    kind = satellite_type(request.satellite) if request.satellite else default
+    return Scale(kind, check_zoom_level(1 if request.zoom_level in (None, -1) else int(request.zoom_level or 0)), gsd)
+
+
+def read_conditions(request: SatelliteRequest, scale: Scale) -> Conditions:
+    """What the encoder is told beside the pixels. Raises InvalidInput for a value out of its range."""
     latitude, longitude = check_location(request.latitude, request.longitude)
-    conditions = Conditions(
-        gsd=kind.ground_sample_distance(zoom_level) if gsd is None else gsd,
+    return Conditions(
+        gsd=scale.ground_sample_distance,
         latitude=latitude,
         longitude=longitude,
         month=check_month(request.month),
@@ -67,6 +79,18 @@ def prepare_satellite(request: SatelliteRequest, config: ModelConfig, limits: Li
         audio_source=check_source("audio", request.audio_source, AUDIO_SOURCES),
         caption_source=check_source("caption", request.caption_source, CAPTION_SOURCES),
     )
+
+
+def prepare_satellite(request: SatelliteRequest, config: ModelConfig, limits: Limits) -> tuple[Pixels, Conditions]:
+    """Pixels uint8 [224, 224, 3] and conditions of one request.
+
+    With GSD, the image's largest centred square is the tile and GSD its ground width / tile pixels. Otherwise the image
+    is at its satellite type's native distance (default: the model's own type) and zoom level (default 1) says how much
+    of it is cropped. Wire values for "missing" (-1, NaN, "") count as left out. Raises InvalidInput; cheap checks of
+    the metadata come before the image is decoded.
+    """
+    scale = read_scale(request, config.satellite_type)
+    conditions = read_conditions(request, scale)
     image = decode_image(request.image, limits)
-    pixels = crop_and_resize(image, kind, zoom_level) if gsd is None else resize_whole(image)
+    pixels = crop_and_resize(image, scale.kind, scale.zoom_level) if scale.gsd is None else resize_whole(image)
     return pixels, conditions
