@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import re
 import time
@@ -19,6 +21,7 @@ from sat2sound.serving.gateway.tokens import Tokens
 
 # Probes and scrapers hold no token, and must be answered while requests are refused.
 OPEN_PATHS = ("/", "/metrics", "/v2/health/live", "/v2/health/ready")
+_DISCARD_SECONDS = 10.0
 _ROUTE = re.compile(r"/v[12]/models/([a-z_0-9]+)(?:/infer|:predict)")
 
 
@@ -58,6 +61,8 @@ class Guard:
             await self._guarded(scope, receive, answer, headers, route)
         except GatewayError as error:
             self._metrics.refused(error.reason)
+            if not isinstance(error, TooLarge):
+                await self._discard(receive)
             context.note(answer_for(error).outcome)
             await answer.refuse(answer_for(error), message_for(error))
         except Exception as error:
@@ -86,6 +91,17 @@ class Guard:
                 await self._app(scope, _replayed(body), answer.send)
         if answer.status >= 400:  # also what the framework answers by itself: an unknown path, a wrong method
             current().note("invalid" if answer.status < 500 else "failed")
+
+    async def _discard(self, receive: Receive) -> None:
+        """Read a refused body away, keeping nothing: a client that is still sending would miss the answer."""
+        left = self._max_bytes
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_SECONDS):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                        return
 
     async def _body(self, receive: Receive) -> bytes:
         body = bytearray()

@@ -137,6 +137,13 @@ def test_nobody_without_a_token(gateway: Gateway, authorization: str) -> None:
     assert gateway.request("GET", "/v2/health/ready", headers={"Authorization": ""}).status == 200
 
 
+def test_a_refusal_reaches_a_client_that_is_still_sending(gateway: Gateway) -> None:
+    for _ in range(5):
+        body = b"x" * 3_900_000
+        answer = gateway.request("POST", "/v1/models/sat2sound:predict", body, {"Authorization": "Bearer wrong"})
+        assert answer.status == 401
+
+
 def test_tokens_rotate_without_a_restart(gateway: Gateway, folder: Path) -> None:
     try:
         (folder / "tokens").write_text("another\n")
