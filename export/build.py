@@ -32,6 +32,7 @@ from sat2sound.export.profiles import MAX_K
 from sat2sound.export.references import FILE as REFERENCES
 from sat2sound.export.references import References, graph_digests, write_references
 from sat2sound.export.repository import build_repository
+from sat2sound.export.tensorrt.supported import check_supported
 from sat2sound.gallery import Gallery, GalleryEntry, make_gallery, read_captions, read_gallery, write_gallery
 from sat2sound.models import Embedder, Sat2Sound
 from sat2sound.models.text_encoder import tokenizer_file, with_text_encoder
@@ -98,8 +99,9 @@ class _Build:
         self._ranking(config, gallery, max_k)
         del model  # the last gate runs the graphs: two copies of the weights would be in memory
         require("the graphs differ from torch", self.results)
-        self.progress("checking rankings and the gallery")
         files = {name: self._file(name) for name in self.facts}
+        self.results += require("TensorRT cannot build the graphs", check_supported(self.request.profile, files))
+        self.progress("checking rankings and the gallery")
         whole = check_whole(files, self.request.profile, config, self.references, gallery, tokenizer)
         self.results += require("the graphs rank otherwise than torch", whole)
         digests = {name: graph_digests(name, path) for name, path in files.items()}

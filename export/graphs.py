@@ -96,7 +96,8 @@ class Similarity(nn.Module):
         super().__init__()
         self.max_k = max_k
         self.register_buffer("gallery", torch.from_numpy(np.ascontiguousarray(embeddings.T, dtype=np.float32)))
-        self.register_buffer("digest", torch.frombuffer(bytearray(digest), dtype=torch.uint8))
+        # As numbers until the end: TensorRT has unsigned bytes at inputs and outputs only.
+        self.register_buffer("digest", torch.frombuffer(bytearray(digest), dtype=torch.uint8).float())
 
     def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """embedding: float32 [B, embedding] -> scores float32 [B, k], rows int64 [B, k], digest uint8 [B, 32].
@@ -105,7 +106,7 @@ class Similarity(nn.Module):
         vector without direction scores NaN, which the gallery step refuses.
         """
         scores, rows = torch.topk(_direction(embedding) @ self.gallery, self.max_k, dim=-1)
-        return scores, rows, self.digest[None].expand(embedding.shape[0], -1)
+        return scores, rows, self.digest[None].expand(embedding.shape[0], -1).to(torch.uint8)
 
 
 class QueryScores(nn.Module):

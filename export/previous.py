@@ -31,7 +31,10 @@ class PreviousBuild:
         if self._manifest.get("graphs", {}).get(graph, {}).get("key") != key:
             return False
         prefix = f"{graph}/{VERSION}/"
-        names = [name for name in self._manifest.get("files", {}) if name.startswith(prefix)]
+        files = self._manifest.get("files", {})
+        names = [
+            name for name in files if name.startswith(prefix) and not name.endswith(".plan")
+        ]  # engines: from their store
         if f"{prefix}model.onnx" not in names or not all(map(self._intact, names)):
             return False
         destination.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,8 @@ class Profile:
     """A named set of choices.
 
     ensemble_max_batch_size: items per request at the public models. precisions: of the graphs that are not float32;
-    codebook pooling always is (MODEL.md, shared codebook).
+    codebook pooling always is (MODEL.md, shared codebook). engines: the graphs that run as TensorRT engines, built on
+    the node that serves them; the others run in onnxruntime.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Profile:
     ensemble_max_batch_size: int
     models: Mapping[str, ModelServing]
     precisions: Mapping[str, Precision] = field(default_factory=dict)
+    engines: tuple[str, ...] = ()
 
     def precision(self, graph: str) -> Precision:
         """In which numbers this graph computes."""
@@ -100,7 +102,15 @@ GPU = Profile(
     precisions={"satellite_encoder": "float16", "audio_encoder": "float16"},
 )
 
-PROFILES = {profile.name: profile for profile in (CPU, CPU_INT8, GPU)}
+# `similarity` holds the gallery: in onnxruntime, a new gallery is published without building an engine. It and
+# `query_scores` are single products, with nothing for TensorRT to fuse.
+TENSORRT = replace(
+    GPU,
+    name="tensorrt",
+    engines=tuple(name for name in GPU.models if name.endswith(("_encoder", "_pooling"))),
+)
+
+PROFILES = {profile.name: profile for profile in (CPU, CPU_INT8, GPU, TENSORRT)}
 
 
 def find_profile(name: str) -> Profile:

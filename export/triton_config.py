@@ -18,6 +18,8 @@ _DATA_TYPES = {
     "UINT8": "TYPE_UINT8",
 }
 _BACKENDS = {"onnx": "onnxruntime", "python": "python"}
+# Of no file: engines are named by key in cc_model_filenames, and a GPU that none was built for must load none.
+NO_ENGINE = "no-engine-for-this-gpu.plan"
 _HEADER = """\
 # Generated from sat2sound/contract.py and export/profiles.py; after a change there, run
 #   .venv/bin/python -m sat2sound.export.repository
@@ -68,6 +70,9 @@ def _composing(
     config: model_config_pb2.ModelConfig, model: ModelContract, serving: ModelServing, profile: Profile
 ) -> None:
     config.backend = _BACKENDS[model.kind]
+    if model.name in profile.engines:
+        config.backend = "tensorrt"
+        config.default_model_filename = NO_ENGINE
     config.max_batch_size = serving.max_batch_size
     # Python steps only touch what the client sent: they stay on the CPU whatever the encoders use.
     kind = profile.kind if model.kind == "onnx" else "KIND_CPU"

@@ -18,6 +18,7 @@ from sat2sound.export.profiles import MAX_K, find_profile
 from sat2sound.export.references import FILE as REFERENCES
 from sat2sound.export.references import References, graph_digests, read_references
 from sat2sound.export.repository import VERSION
+from sat2sound.export.tensorrt.supported import check_supported
 from sat2sound.gallery import Gallery, read_gallery
 
 _CONFIG = Path("satellite_preprocess", VERSION, "sat2sound.json")
@@ -65,6 +66,7 @@ def verify_repository(
             results.append(_check_weights(name, files[name], stored.get(name)))
             results += check_graph(model, dimensions, files[name], profile.precision(name), cases)
         watch(GraphEvent(name, "done"))
+    results += check_supported(profile, files)
     progress("checking rankings and the gallery")
     results += check_whole(files, profile, config, references, gallery, folder / _TOKENIZER)
     return results

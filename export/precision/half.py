@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto
 from onnxruntime.transformers import float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from sat2sound.export.precision.files import save
 
@@ -35,6 +36,8 @@ def to_float16(source: Path, destination: Path) -> None:
             disable_shape_infer=True,
         )
     _without_detours(converted.graph)
+    # The converter puts its casts at the end; ONNX wants every node after those that it takes from.
+    OnnxModel(converted).topological_sort(is_deterministic=True)
     save(converted, destination, like=source)
 
 
