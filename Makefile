@@ -1,6 +1,6 @@
 # Every command that a person needs. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all demo serve export test lint format parity train-starter lock clean verify export-published-size
+.PHONY: help setup setup-all demo serve export test lint format parity train-starter lock clean verify export-published-size maps-demo map-quality bench-maps
 
 SAT2SOUND := .venv/bin/sat2sound
 PYTHON ?=
@@ -52,6 +52,15 @@ train-starter: setup-all  ## train the starter again from DATA (default ../share
 	@.venv/bin/python -m sat2sound.training.starter --data $(or $(DATA),../shared/data) --out build/training
 	@.venv/bin/python -m sat2sound.training.starter_sounds --data $(or $(DATA),../shared/data) \
 		--start-from build/training/best.safetensors --out build/training-sounds
+
+maps-demo: setup-all  ## soundscape maps of the example areas as pictures [DATA=../shared/data]; synthetic without data
+	@.venv/bin/python -m tools.maps_demo $(if $(DATA),--data "$(DATA)") $(MAPS_DEMO_OPTIONS)
+
+map-quality: setup-all  ## how well a map tells known scenes apart [DATA=../shared/data]
+	@.venv/bin/python -m benchmarks.map_quality $(if $(DATA),--data "$(DATA)")
+
+bench-maps: setup-all  ## speed and memory of maps, in ratios; about ten minutes
+	@.venv/bin/python -m benchmarks.maps
 
 lock:  ## find the exact versions of all packages anew (requirements/*constraints.txt)
 	@sh tools/lock.sh

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,14 @@ from tritonclient.utils import InferenceServerException
 
 from sat2sound.clients.errors import DeadlineExceeded, RequestCancelled
 from sat2sound.clients.statuses import client_error
-from sat2sound.contract import MODELS
-from sat2sound.errors import InvalidInput
+from sat2sound.contract import INFERENCE_HEADER, MODELS
+from sat2sound.errors import ConfigurationError, InvalidInput
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 DEFAULT_DEADLINE_SECONDS = 60.0
 DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+KEY_FILE_VARIABLE = "SAT2SOUND_INFERENCE_KEY_FILE"
 KEEPALIVE_MILLISECONDS = 30_000  # also notices a peer that vanished without closing
 _ADDRESS = re.compile(r"^(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>\d{1,5})$")
 _LOOPBACK = ("localhost", "127.", "[::1]")
@@ -62,6 +65,20 @@ def check_address(url: str) -> str:
     )
 
 
+def inference_headers(environ: Mapping[str, str] = os.environ) -> dict[str, str] | None:
+    """The header with the key of the file that SAT2SOUND_INFERENCE_KEY_FILE names; None if it is not set.
+
+    Only needed for servers that ask for it (those of k8s/). Raises ConfigurationError if the file cannot be read.
+    """
+    path = environ.get(KEY_FILE_VARIABLE)
+    if not path:
+        return None
+    try:
+        return {INFERENCE_HEADER: Path(path).read_text(encoding="utf-8").strip()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the key file {path} ({KEY_FILE_VARIABLE}) cannot be read: {error}") from None
+
+
 class Connection:
     """Sends requests to one server; every method raises ClientError (`sat2sound.clients.errors`).
 
@@ -81,6 +98,7 @@ class Connection:
         if url.startswith(_LOOPBACK):
             options.append(("grpc.enable_http_proxy", 0))  # a proxy set in the environment cannot reach our loopback
         self._client = triton.InferenceServerClient(url, channel_args=options)
+        self._headers = inference_headers()
         self._batch_sizes: dict[str, int] = {}
         self._closed = False
 
@@ -102,7 +120,9 @@ class Connection:
             tensors.append(tensor)
         outputs = [triton.InferRequestedOutput(output.name) for output in contract.outputs]
         with self._errors():
-            result = self._client.infer(model, tensors, outputs=outputs, client_timeout=deadline.remaining())
+            result = self._client.infer(
+                model, tensors, outputs=outputs, client_timeout=deadline.remaining(), headers=self._headers
+            )
         return {output.name: np.asarray(result.as_numpy(output.name)) for output in contract.outputs}
 
     def max_batch_size(self, model: str, deadline: Deadline) -> int:

@@ -58,6 +58,12 @@ MEANINGS: tuple[Meaning, ...] = (
         pattern="maximum queue size|timeout expired|queue",
     ),
     Meaning(
+        _Code.UNAVAILABLE,
+        AccessDenied,
+        "name the file with the key in SAT2SOUND_INFERENCE_KEY_FILE, or ask the gateway",
+        pattern="protocol is restricted",
+    ),
+    Meaning(
         _Code.UNAVAILABLE, ServerUnavailable, "retry once the server is ready again", pattern="stopping|not at ready"
     ),
     Meaning(

@@ -14,7 +14,7 @@ digest_of() {
     fi
 }
 
-for image in triton gateway; do
+for image in triton gateway maps; do
     digest=$(digest_of "$registry/$image:$version")
     case "$digest" in
         sha256:*) ;;

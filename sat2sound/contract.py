@@ -24,6 +24,9 @@ DEFAULT_TOP_K = 10
 GALLERY_DIGEST_BYTES = 32  # SHA-256
 # Where a server says which model it serves: a parameter of this ensemble's configuration, JSON of the `ModelConfig`.
 DESCRIBED_MODEL, DESCRIPTION_PARAMETER = "embed_pixels", "sat2sound_model"
+# gRPC metadata that carries the key, where a server answers only to holders of it; Triton puts its own prefix before
+# the name that --grpc-restricted-protocol gives.
+INFERENCE_HEADER = "triton-grpc-protocol-sat2sound-inference"
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def _cluster(settings: RunSettings) -> Iterator[Client]:
     with dask.config.set(quiet):
         if settings.scheduler:
             try:
-                client = Client(settings.scheduler, timeout="20s", set_as_default=False)
+                client = Client(settings.scheduler, timeout="10s", set_as_default=False)
             except (OSError, ValueError) as error:
                 raise MapError(
                     f"no Dask scheduler answers at {settings.scheduler}: {error}",

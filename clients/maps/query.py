@@ -17,7 +17,7 @@ from sat2sound.clients.client import Sat2SoundClient
 from sat2sound.clients.maps.store import Status, open_map_store
 from sat2sound.errors import InvalidInput
 
-_ROWS = 4096  # cells that are turned into float32 at a time: 4 MB of 256 numbers, which stay in the cache
+_ROWS = 1024  # cells that are turned into float32 at a time: 1 MB of 256 numbers, which stay in the cache
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from tritonclient.utils import deserialize_bytes_tensor, np_to_triton_dtype, ser
 
 from sat2sound.clients.errors import ClientError, InvalidRequest
 from sat2sound.clients.statuses import meaning_of, refused_items
+from sat2sound.contract import INFERENCE_HEADER
 from sat2sound.errors import ConfigurationError
 from sat2sound.serving.gateway.context import current
 from sat2sound.serving.gateway.settings import GatewaySettings
 
-INFERENCE_HEADER = "sat2sound-inference"
 _SERVICE = "/inference.GRPCInferenceService"
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -7,14 +7,17 @@ import threading
 import time
 from concurrent import futures
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from sat2sound.clients.client import Sat2SoundClient
 from sat2sound.clients.connection import Deadline, check_address
-from sat2sound.clients.errors import DeadlineExceeded, NotServed, ServerUnreachable
-from sat2sound.errors import InvalidInput
+from sat2sound.clients.errors import AccessDenied, DeadlineExceeded, NotServed, ServerUnreachable
+from sat2sound.errors import ConfigurationError, InvalidInput
+from sat2sound.serving.launcher import TritonServer
 
 
 @pytest.mark.parametrize("url", ["localhost:8001", "10.1.2.3:1", "[::1]:65535", "triton-0.triton.ns.svc:8001"])
@@ -82,3 +85,23 @@ def test_a_silent_peer_costs_no_more_than_the_deadline() -> None:
         with client, pytest.raises(DeadlineExceeded, match="raise the deadline"):
             client.embed_text("waves", deadline=0.5)
         assert 0.4 < time.monotonic() - start < 5
+
+
+def test_a_server_that_wants_a_key(
+    triton_environment: Any, tiny_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wants = ("--grpc-restricted-protocol=inference:sat2sound-inference=secret",)
+    with TritonServer(tiny_repository, environment=triton_environment, arguments=wants) as server:
+        with (
+            Sat2SoundClient(server.grpc_url) as client,
+            pytest.raises(AccessDenied, match="SAT2SOUND_INFERENCE_KEY_FILE"),
+        ):
+            client.embed_text("waves")
+        key = tmp_path / "key"
+        key.write_text("secret\n")
+        monkeypatch.setenv("SAT2SOUND_INFERENCE_KEY_FILE", str(key))
+        with Sat2SoundClient(server.grpc_url) as client:
+            assert client.embed_text("waves").shape == (1, 256)
+    monkeypatch.setenv("SAT2SOUND_INFERENCE_KEY_FILE", str(tmp_path / "absent"))
+    with pytest.raises(ConfigurationError, match=r"absent \(SAT2SOUND_INFERENCE_KEY_FILE\) cannot be read"):
+        Sat2SoundClient("localhost:8001")

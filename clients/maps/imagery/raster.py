@@ -67,12 +67,19 @@ class RasterImagery:
             )
         bands, notes = choose_bands(self.bands, [kind.name for kind in raster.colorinterp])
         value_range = self.value_range
-        overview = _overview(raster, bands)
-        if value_range is None and raster.dtypes[0] != "uint8":
+        stretched = value_range is None and raster.dtypes[0] != "uint8"
+        try:
+            overview = _overview(raster, bands)
+        except RasterioError as error:
+            if stretched:
+                raise
+            notes.append(f"parts of the raster cannot be read ({str(error)[:100]}): expect failed cells")
+            return replace(self, bands=bands), _facts(raster, notes)
+        if stretched:
             value_range = find_range(*overview)
             notes.append(
-                f"{raster.dtypes[0]} values are stretched to 8 bits: {value_range[0]:g} to {value_range[1]:g} (2nd "
-                "to 98th percentile of the raster) become black to white; set --value-range to change it"
+                f"{raster.dtypes[0]} values are stretched to 8 bits: {value_range[0]:g} to {value_range[1]:g} (2nd to "
+                "98th percentile of the raster) become black to white; set --value-range to change it"
             )
         if overview[1].any():
             notes += colour_notes(to_bytes(overview[0], value_range), overview[1])
