@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from PIL import Image
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
@@ -28,6 +29,8 @@ from sat2sound.clients.maps.imagery.choose import ImageryOptions, choose_imagery
 from sat2sound.clients.maps.preview import draw_png, read_layers
 from sat2sound.clients.sample_scene import sample_scene
 from sat2sound.clients.servers import chosen_server
+
+WIDTH = 960  # pixels of a picture
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def real_pictures(data: Path, scratch: Path) -> list[Picture]:
             geotiff / "landsat7_sf_bay_432_false_colour.tif",
             ("waves at sea", "traffic in a city"),
             "San Francisco Bay, Landsat, false colour, 30 m: what the warnings are for",
-            {"spacing": 900.0, "zoom_level": 10},
+            {"spacing": 400.0, "area": (-122.55, 37.70, -122.35, 37.85)},
         ),
     ]
 
@@ -98,7 +101,14 @@ def draw(picture: Picture, client: Sat2SoundClient, scratch: Path, out: Path) ->
     print_report(report, as_json=False)
     answer_queries(store, client, picture.texts, [], answer)
     imagery, _ = choose_imagery(str(picture.imagery), None, ImageryOptions())
-    return draw_png(read_layers(answer, imagery), out / f"{picture.name}.png", title=picture.title)
+    path = draw_png(read_layers(answer, imagery), out / f"{picture.name}.png", title=picture.title)
+    with Image.open(path) as large:  # for a document: small, and 256 colours are enough
+        width = min(large.width, WIDTH)
+        small = large.convert("RGB").resize(
+            (width, round(large.height * width / large.width)), Image.Resampling.LANCZOS
+        )
+    small.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    return path
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

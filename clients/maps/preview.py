@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 from pyproj import CRS
 from rasterio.transform import Affine
 
@@ -88,7 +90,10 @@ def draw_png(layers: Layers, path: Path, *, title: str = "") -> Path:
     rows = math.ceil(panels / columns)
     left, right, bottom, top = layers.extent
     aspect = min(3.0, max(1 / 3, (top - bottom) / (right - left)))
-    figure = Figure(figsize=(_PANEL_INCHES * columns, (_PANEL_INCHES * aspect + 0.9) * rows), layout="constrained")
+    figure = Figure(
+        figsize=(_PANEL_INCHES * columns, (_PANEL_INCHES * aspect + 0.9) * rows),
+        layout=ConstrainedLayoutEngine(h_pad=0.12),
+    )
     axes = list(np.atleast_1d(figure.subplots(rows, columns)).flat)
     for unused in axes[panels:]:
         unused.axis("off")
@@ -104,6 +109,8 @@ def draw_png(layers: Layers, path: Path, *, title: str = "") -> Path:
             scores, extent=layers.extent, cmap=_COLOURS, vmin=low, vmax=high, alpha=_OPACITY, interpolation="nearest"
         )
         bar = figure.colorbar(drawn, ax=axis, orientation="horizontal", shrink=0.8, pad=0.02)
+        bar.locator = MaxNLocator(nbins=5)
+        bar.update_ticks()
         bar.set_label(f"{layers.tags.get('SAT2SOUND_VALUES', 'score')}, stretched to these ends", fontsize=8)
         bar.ax.tick_params(labelsize=8)
     if layers.metres:
@@ -118,7 +125,8 @@ def draw_png(layers: Layers, path: Path, *, title: str = "") -> Path:
 def _frame(axis: Any, title: str, layers: Layers) -> None:
     left, right, bottom, top = layers.extent
     axis.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal")
-    axis.set_title(title if len(title) < 60 else f"{title[:57]}...", fontsize=10, wrap=True)
+    # Cut rather than wrapped: the layout makes no room for wrapped titles.
+    axis.set_title(title if len(title) < 50 else f"{title[:47]}...", fontsize=10)
 
 
 def scale_bar_metres(width: float) -> float:
