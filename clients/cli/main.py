@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sat2sound.clients.cli import ask, cluster, gateway, local, maps, repositories
+from sat2sound.clients.cli import ask, cluster, engines, gateway, local, maps, repositories
 from sat2sound.clients.cli.caption import caption
 from sat2sound.clients.cli.evaluate import evaluate
 from sat2sound.clients.cli.exit_codes import MEANINGS
@@ -51,6 +51,7 @@ app.command()(local.convert)
 app.command(name="gateway")(gateway.gateway)
 app.add_typer(cluster.repository, name="repository")
 app.command()(cluster.drain)
+app.add_typer(engines.engines, name="engines")
 app.command()(local.version)
 app.add_typer(maps.app)
 

@@ -12,7 +12,7 @@ COPY serving serving
 COPY clients clients
 # The container's own Python runs the python backend: what its steps import must be installed there. torch is not.
 RUN python3 -m pip install --no-cache-dir --break-system-packages -c requirements/triton-constraints.txt \
-        ".[triton,fetch]" \
+        ".[triton,fetch,tensorrt]" \
     && python3 -c "import sat2sound.preprocessing, sat2sound.serving"
 USER 1000:1000
 ENV HOME=/tmp PYTHONDONTWRITEBYTECODE=1
