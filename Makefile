@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 export PYTHON TORCH_INDEX
 
 help:  ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## create the two environments (.venv, .triton); done by the others as needed
 	@sh tools/setup.sh runtime triton

@@ -16,6 +16,7 @@ from sat2sound.clients.scene import ImageMetadata, Scene, sample, scene_of_file,
 from sat2sound.clients.servers import Progress, embedded_server, ready_repository
 from sat2sound.clients.stages import measure
 from sat2sound.clients.tiles import NAIP
+from sat2sound.preprocessing import Limits, decode_image
 from sat2sound.satellite_types import SatelliteType
 
 JSON_FILE, PAGE_FILE = "report.json", "report.html"
@@ -40,6 +41,7 @@ def run_demo(
     metadata.check()
     expected = describe_repository(repository) if repository else default_description()
     scene = _scene(image, metadata, tile_template or NAIP, expected.satellite, progress)
+    decode_image(scene.data, Limits.from_environment())  # what the server would refuse, before one is built
     out.mkdir(parents=True, exist_ok=True)
     with (
         embedded_server(ready_repository(repository, progress), progress) as server,

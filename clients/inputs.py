@@ -36,9 +36,15 @@ def file_bytes(items: File | Sequence[File]) -> list[bytes]:
     return [item if isinstance(item, bytes) else _read(Path(item)) for item in many]
 
 
-def _read(path: Path) -> bytes:
+def file_start(path: Path) -> bytes:
+    """The first bytes of a file, enough to tell its format. Raises InvalidInput naming a path that cannot be read."""
+    return _read(path, 64)
+
+
+def _read(path: Path, most: int = -1) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(most)
     except OSError as error:
         raise InvalidInput(
             f"cannot read {path}: {error.strerror or error}", expected="a readable file", fix="check the path"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from shared_data import ROOT
 
+from sat2sound.clients.client import Sat2SoundClient
 from sat2sound.clients.sample_scene import sample_scene_png
 from sat2sound.serving.launcher import TritonServer
 
@@ -50,6 +51,18 @@ def test_commands_run(command: str, folder: Path, server: TritonServer) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_the_demo_still_says_what_is_shown(server: TritonServer) -> None:
+    (shown,) = [block for block in blocks("") if "rank" in block]
+    scores = [float(score) for score in re.findall(r"^ +\d+ │ ([\d.]+) │", shown, re.MULTILINE)]
+    assert len(scores) == 4
+    with Sat2SoundClient(server.grpc_url) as client:
+        (ranking,) = client.retrieve_sounds([sample_scene_png()], top_k=len(scores))
+    assert [sound.score for sound in ranking] == pytest.approx(scores, abs=2e-3)
+    words = " ".join(re.sub(r"^ .*?│.*?│", "", shown, flags=re.MULTILINE).split())
+    for sound in ranking:
+        assert sound.caption in words
 
 
 def test_python_runs(folder: Path, server: TritonServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def listen(
 
     metadata = ImageMetadata(satellite, zoom_level, gsd, latitude, longitude, month, hour)
     metadata.check()
-    _check_readable(image)
+    _check_files(image)
     with chosen_server(server, Steps()) as found, Sat2SoundClient(found.url, deadline=deadline) as client:
         scene = scene_of_file(image, metadata, found.expects.satellite)
         (ranking,) = client.retrieve_sounds(scene.data, top_k=top_k, **scene.metadata.options())
@@ -98,8 +98,7 @@ def score(
         raise typer.BadParameter("give at least one --text or --audio")
     metadata = ImageMetadata(satellite, zoom_level, gsd, latitude, longitude, month, hour)
     metadata.check()
-    for path in (image, *recordings):
-        _check_readable(path)
+    _check_files(image, *recordings)
     with chosen_server(server, Steps()) as found, Sat2SoundClient(found.url, deadline=deadline) as client:
         scene = scene_of_file(image, metadata, found.expects.satellite)
         queries = [client.embed_text(texts)] if texts else []
@@ -119,10 +118,14 @@ def score(
         print_scores(zip((name for name, _ in named), map(float, scores), strict=True))
 
 
-def _check_readable(path: Path) -> None:
-    """Say that a file is missing before a server is started for it."""
-    with path.open("rb"):
-        return
+def _check_files(image: Path, *recordings: Path) -> None:
+    """Say that a file is missing, or is no image, before a server is built and started for it."""
+    from sat2sound.clients.inputs import file_start
+    from sat2sound.preprocessing.image_files import image_format
+
+    image_format(file_start(image))
+    for recording in recordings:
+        file_start(recording)
 
 
 def _name(model: ModelDescription | None) -> str | None:

@@ -9,15 +9,19 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import made_inputs
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_group
 
 import sat2sound
 from sat2sound.captioning.errors import CaptioningError, EndpointRefused, EndpointUnavailable
 from sat2sound.clients import errors
+from sat2sound.clients.cli import main
 from sat2sound.clients.cli.exit_codes import MEANINGS, ExitCode, exit_code
 from sat2sound.clients.tiles import TileError
 from sat2sound.errors import ConfigurationError, DatasetError, InvalidInput, Sat2SoundError
@@ -49,12 +53,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-COMMANDS = ["demo", "listen", "score", "serve", "export", "verify", "evaluate", "caption", "version"]
+def commands(group: TyperGroup, *path: str) -> Iterator[str]:
+    """Every command that can be run, with the groups before it."""
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from commands(command, *path, name)
+        else:
+            yield " ".join((*path, name))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", list(commands(get_group(main.app))))
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    done = run(command, "--help")
+    done = run(*command.split(), "--help")
     assert done.returncode == 0
     assert f"sat2sound {command}" in done.stdout.split("Example")[1]
 
@@ -129,8 +139,12 @@ def test_mistakes_end_with_their_code_and_one_line(server: Any, image: Path, tmp
     text = tmp_path / "notes.txt"
     text.write_text("no image at all")
     failed(run("listen", text, *to), ExitCode.INVALID, "error: the bytes are not an image")
-    failed(run("listen", tmp_path / "absent.jpg", *to), ExitCode.INVALID, "No such file")
-    failed(run("listen", tmp_path, *to), ExitCode.INVALID, "Is a directory")
+    absent = tmp_path / "absent"
+    failed(run("listen", absent, *to), ExitCode.INVALID, f"cannot read {absent}: No such file or directory; expected")
+    failed(run("score", image, "--audio", absent, *to), ExitCode.INVALID, f"error: cannot read {absent}: No such file")
+    failed(run("listen", tmp_path, *to), ExitCode.INVALID, f"error: cannot read {tmp_path}: Is a directory; expected")
+    # Without --server: said before one is built and started, which would take a minute.
+    failed(run("listen", text), ExitCode.INVALID, "error: the bytes are not an image")
     failed(run("listen", image, "--month", "13", *to), ExitCode.INVALID, "error: month is 13; expected 1 to 12")
     failed(run("listen", image, "--latitude", "91", "--longitude", "0", *to), ExitCode.INVALID, "latitude is 91")
     failed(run("listen", image, "--top-k", "5000", *to), ExitCode.INVALID, "TOP_K is 5000; expected 1 to")

@@ -11,6 +11,7 @@ import pytest
 from shared_data import shared_folder
 
 from sat2sound.clients.demo import run_demo
+from sat2sound.clients.errors import InvalidRequest
 from sat2sound.clients.report import Report
 from sat2sound.clients.scene import ImageMetadata
 from sat2sound.clients.stages import STAGES
@@ -60,6 +61,11 @@ def test_what_is_wrong_is_said_before_a_server_starts(server: Any, tmp_path: Pat
         demo(tmp_path / "out", server.repository, image=image, metadata=ImageMetadata(month=13))
     with pytest.raises(InvalidInput, match="cannot read"):
         demo(tmp_path / "out", server.repository, image=tmp_path / "absent.jpg")
+    for content, said in ((b"no image at all", "not an image"), (image.read_bytes()[:-3000], "damaged or incomplete")):
+        (tmp_path / "bad").write_bytes(content)
+        with pytest.raises(InvalidInput, match=said) as refused:
+            demo(tmp_path / "out", server.repository, image=tmp_path / "bad")
+        assert not isinstance(refused.value, InvalidRequest)  # no server was asked
     with pytest.raises(ConfigurationError, match=r"is not a built model repository.*sat2sound export"):
         demo(tmp_path / "out", tmp_path)
     assert not (tmp_path / "out").exists()
