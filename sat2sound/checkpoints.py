@@ -110,6 +110,8 @@ def locate(source: str | Path) -> Path:
     try:
         if path.is_file():
             return path
+        if path.exists():
+            raise CheckpointError(source, "not a file", fix="give the .safetensors or .ckpt file itself")
     except (OSError, ValueError) as error:  # a name that no file can have
         raise CheckpointError(str(source)[:200], f"no file name ({error})", fix="give a path or a hub name") from error
     repository, colon, name = str(source).partition(":")

@@ -24,7 +24,7 @@ from sat2sound.preprocessing import (
     prepare_audio,
 )
 from sat2sound.preprocessing.limits import LARGEST_MAX_IMAGE_PIXELS
-from sat2sound.satellite_types import satellite_type
+from sat2sound.satellite_types import SatelliteType, satellite_type
 
 # Bounds for servers are not the question here.
 LIMITS = Limits(
@@ -42,7 +42,11 @@ class _Image:
 
     def __init__(self, folder: ParityFolder, entry: dict[str, Any], full: Sat2Sound, plain: Sat2Sound) -> None:
         self.folder, self.entry, self.full, self.plain = folder, entry, full, plain
-        self.kind, self.zoom_level = satellite_type(entry_type(entry)), int(entry.get("zoom_level", 1))
+        self.zoom_level = int(entry.get("zoom_level", 1))
+
+    @property
+    def kind(self) -> SatelliteType:
+        return satellite_type(entry_type(self.entry))
 
     @property
     def gsd(self) -> float:
@@ -167,11 +171,15 @@ def text_checks(folder: ParityFolder, model: Sat2Sound) -> Iterator[Check]:
     """Of the batch of given token states, if the folder has one."""
     if "text_hidden" not in folder.expected:
         return
-    tokens = torch.from_numpy(np.asarray(folder.given("text_hidden"), np.float32))
-    mask = torch.from_numpy(np.asarray(folder.given("text_mask")) != 0)
+
+    def given() -> tuple[Tensor, Tensor]:
+        """Token states and which of them are no padding."""
+        states, mask = np.asarray(folder.given("text_hidden"), np.float32), np.asarray(folder.given("text_mask")) != 0
+        return torch.from_numpy(states), torch.from_numpy(mask)
 
     def weights(expected: Any) -> Tensor:
         """As the published code: only rows with padding are floored. A row without counts as right either way."""
+        tokens, mask = given()
         padded, bare = (model.codebook.weights(model.text_query(tokens), mask, floor=floor) for floor in (True, False))
         gaps = [(model.codebook.mix(kind) - torch.from_numpy(expected)).abs().amax(1) for kind in (padded, bare)]
         better = (gaps[1] < gaps[0]) & mask.all(1)
@@ -179,6 +187,7 @@ def text_checks(folder: ParityFolder, model: Sat2Sound) -> Iterator[Check]:
 
     def best_codes(expected: Any) -> Tensor:
         """The best concept per token, where padded ones have the logit 0 for all; the expected one if it ties."""
+        tokens, mask = given()
         logits = model.codebook.token_logits(model.text_query(tokens)) * mask[..., None]
         wanted = torch.from_numpy(np.asarray(expected, np.int64))
         ties = logits.gather(-1, wanted[..., None])[..., 0] >= logits.amax(-1) - _LOGITS

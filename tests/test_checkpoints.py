@@ -134,6 +134,12 @@ def test_foreign_safetensors_and_absent_files(tmp_path: Path) -> None:
         load_model(path)
     with pytest.raises(CheckpointError, match="no such file"):
         load_model(tmp_path / "absent.ckpt")
+    with pytest.raises(CheckpointError, match="not a file"):
+        load_model(tmp_path)
+    loop = tmp_path / "loop.ckpt"
+    loop.symlink_to(loop)
+    with pytest.raises(CheckpointError, match=r"loop\.ckpt"):
+        load_model(loop)
 
 
 def test_saving_leaves_no_partial_file(tmp_path: Path, starter: Path) -> None:

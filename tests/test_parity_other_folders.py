@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from parity import main as parity
-from parity_folder import METADATA_PREFIX
+from parity_branches import satellite_checks, text_checks
+from parity_folder import METADATA_PREFIX, ParityFolder
 from parity_made import Array, Recipe, entry, make_folder
+from PIL import Image
 from shared_data import shared_folder
+
+from sat2sound.models import Sat2Sound
 
 SECOND = 32_000
 
@@ -53,12 +57,45 @@ def only_image_without_metadata() -> Recipe:
     return Recipe("", keys, [(known, (1500, 1301))])
 
 
-@pytest.mark.parametrize("recipe", [everything, sounding_earth, only_image_without_metadata])
+@pytest.mark.parametrize("recipe", [everything, only_image_without_metadata])
 def test_other_salts_inputs_and_subsets_pass(
     recipe: Callable[[], Recipe], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = parity([str(make_folder(tmp_path, recipe()))])
     assert code == 0, capsys.readouterr().out
+
+
+def test_another_subset_passes_and_each_of_its_numbers_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second time each expected array is changed in one place, by twice its tolerance."""
+    tolerances = {
+        "pixels": 1e-6,
+        "tokens": 2e-4,
+        "mel": 1e-3,
+        "token_code_attention": 2e-3,
+        "support": 2,
+        "best_code": 1,
+    }
+
+    def spoil(values: dict[str, Any]) -> None:
+        for name in values.keys() - {"text_hidden", "text_mask"}:
+            quantity = name.partition("_")[2].removeprefix("fused_")
+            array = values[name].copy(order="C")
+            relative = "embedding" in quantity
+            tolerance = 1e-4 * np.abs(array).max() if relative else tolerances.get(quantity, 1e-6)
+            array.flat[array.size // 3] += 2 * tolerance
+            values[name] = array
+
+    (tmp_path / "right").mkdir()
+    right = make_folder(tmp_path / "right", sounding_earth())
+    code = parity([str(right)])
+    assert code == 0, capsys.readouterr().out
+    capsys.readouterr()
+    assert parity([str(changed(right, tmp_path / "wrong", spoil))]) == 1
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.endswith(("yes", "NO"))]
+    assert [row.split()[0] for row in rows if row.endswith("yes")] == ["sat0_gsd_m"]
+    assert len(rows) == 19
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +151,22 @@ def test_an_input_without_numbers_and_a_folder_that_is_none_fail(
     assert "missing: codebook.concepts" in capsys.readouterr().out
     assert parity([str(tmp_path)]) == 1
     assert "is no parity folder" in capsys.readouterr().out
+
+
+def test_an_unknown_satellite_type_and_texts_without_a_mask_are_rows_of_the_table(
+    numbers: Path, tmp_path: Path
+) -> None:
+    given = {
+        "sat0_tokens": np.zeros((6, 16)),
+        "text_hidden": np.zeros((1, 2, 512)),
+        "text_embedding": np.zeros((1, 512)),
+    }
+    folder = ParityFolder(changed(numbers, tmp_path, lambda values: values.update(given)))
+    folder.manifest["satellite"] = [{"file": "a.png", "sat_type": "landsat"}]
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    starter = Sat2Sound.from_checkpoint("starter")
+    (image,) = satellite_checks(folder, starter, starter)
+    (text,) = text_checks(folder, starter)
+    assert (image.passed, text.passed) == (False, False)
+    assert "unknown satellite type 'landsat'" in image.problem
+    assert text.problem == "KeyError: 'text_mask'"

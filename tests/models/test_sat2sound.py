@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sat2sound.configs import config_names, load_config
 from sat2sound.contract import CONDITIONS
 from sat2sound.models import Sat2Sound
+from sat2sound.models.codebook import Codebook
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +141,27 @@ def test_chunks_over_concepts_change_nothing(model: Sat2Sound) -> None:
         whole = model.raw_satellite(tokens)
         chunked = model.raw_satellite(tokens, concepts_per_chunk=100)
     torch.testing.assert_close(whole, chunked, atol=1e-5, rtol=1e-4)
+
+
+def test_chunks_over_concepts_bound_the_memory() -> None:
+    """The largest tensor that pooling makes: batch x tokens x chunk, whatever the size of the codebook."""
+    codebook, largest = Codebook(4000, 8, 1.0), 0
+
+    class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal largest
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor):
+                largest = max(largest, out.numel() * out.element_size())
+            return out
+
+    queries, mask = torch.randn(4, 201, 8), torch.ones(4, 201, dtype=torch.int64)
+    for given in (None, mask):
+        for floor in (True, False):
+            largest = 0
+            with torch.inference_mode(), Largest():  # type: ignore[no-untyped-call]
+                codebook(queries, given, 100, floor=floor)
+            assert 0 < largest <= 4 * (4 * 201 * 100), (largest, floor)
 
 
 def test_position_follows_the_ground_sample_distance(model: Sat2Sound) -> None:
