@@ -45,13 +45,14 @@ def load_model(source: str | Path, text_encoder: str | Path | None = None) -> Sa
 def read_checkpoint(source: str | Path) -> tuple[Path, ModelConfig, dict[str, Tensor]]:
     """The file, its configuration and its parameters by this library's names. Arguments and errors as `load_model`."""
     path = locate(source)
-    return path, *(read_safetensors(path) if path.suffix == ".safetensors" else read_published(path))
+    return path, *(read_safetensors(path) if path.suffix.lower() == ".safetensors" else read_published(path))
 
 
 def build(path: Path, config: ModelConfig, state: dict[str, Tensor]) -> Sat2Sound:
     """A model that uses these tensors, by this library's names, without copying float32 ones. Empties `state`.
 
-    Raises IncompatibleCheckpoint listing every missing, unexpected, misshapen and mistyped parameter.
+    Raises IncompatibleCheckpoint listing every missing, unexpected, misshapen and mistyped parameter, and
+    CorruptCheckpoint if values are not finite.
     """
     model = _lay_out(path, config)
     wanted = model.state_dict()
@@ -67,11 +68,20 @@ def build(path: Path, config: ModelConfig, state: dict[str, Tensor]) -> Sat2Soun
             fix="use the checkpoint that belongs to this configuration, or convert it with this version's `convert`",
         )
     floats: dict[str, Tensor] = {}
+    spoiled = []
     for name, value in wanted.items():
         # Taken out one by one, so that a half-precision file and its float32 copy are never in memory together. Batch
         # norm's counters, which only training uses, may be absent.
         tensor = state.pop(name) if name in state else torch.zeros(value.shape, dtype=value.dtype)
         floats[name] = tensor.float() if tensor.is_floating_point() else tensor
+        if not torch.isfinite(floats[name]).all():
+            spoiled.append(name)
+    if spoiled:
+        raise CorruptCheckpoint(
+            path,
+            f"{len(spoiled)} parameters hold NaN or infinite values: {', '.join(spoiled[:8])}",
+            fix="use the checkpoint of an earlier step: training had diverged, or the file was damaged",
+        )
     model.load_state_dict(floats, strict=True, assign=True)
     for parameter in model.parameters():
         parameter.requires_grad_(True)

@@ -38,7 +38,7 @@ _ATTRIBUTE_DICTS = (
 def load_lightning(path: Path) -> dict[str, Any]:
     """`state_dict` (str -> Tensor) and `hyper_parameters` (as saved) of a Lightning checkpoint.
 
-    Tensors are memory-mapped where the file allows it (torch's format since 1.6). Raises CheckpointError: Unsafe...
+    float32 tensors are memory-mapped where the file allows it (torch's format since 1.6). Raises CheckpointError: Unsafe...
     naming what the pickle asks for, Corrupt... or Incompatible.... Nothing that is not on the allow-list is imported or
     called.
     """
@@ -62,6 +62,10 @@ def load_lightning(path: Path) -> dict[str, Any]:
             f"`state_dict` has {len(odd)} entries that are not a name with a tensor: {', '.join(odd[:8])[:200]}",
             fix=_SAVE_AGAIN,
         )
+    if any(value.is_floating_point() and value.dtype != torch.float32 for value in state.values()):
+        # Mapped pages stay in memory until the last tensor is gone. Half-precision tensors are converted one by one, so
+        # that they are read apart from each other, and each is freed once its float32 copy is there.
+        state = _unpickle(path, mapped=False)["state_dict"]
     return {"state_dict": dict(state), "hyper_parameters": checkpoint["hyper_parameters"]}
 
 
@@ -70,12 +74,12 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]
 
 
-def _unpickle(path: Path) -> Any:
-    """Whatever is in the file. Raises CheckpointError."""
+def _unpickle(path: Path, *, mapped: bool = True) -> Any:
+    """Whatever is in the file, memory-mapped where it can be. Raises CheckpointError."""
     allowed: list[Any] = [*SAFE_GLOBALS, *((_AttributeDict, name) for name in _ATTRIBUTE_DICTS)]
     try:
         # Only zip files can be mapped; torch's format before 1.6 is one pickle after another.
-        mapped = zipfile.is_zipfile(path)
+        mapped = mapped and zipfile.is_zipfile(path)
         with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about storage classes in old files: nothing that a user could mend
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)

@@ -25,9 +25,8 @@ IGNORED = (
     re.compile(r"^audio_encoder\.model\.audio_enc\.audio_feats_extractor\."),  # STFT and mel filter constants
     re.compile(r"^audio_encoder\.model\.audio_enc\.(spectrogram_extractor|logmel_extractor)\."),
     re.compile(r"^audio_encoder\.model\.audio_enc\.(tscam_conv|head)\."),  # classification heads of the pre-training
-    re.compile(r"\.relative_position_index$"),
-    re.compile(r"\.attn_mask$"),
-    re.compile(r"\.num_batches_tracked$"),
+    re.compile(r"^audio_encoder\.model\.audio_enc\..*\.(relative_position_index|attn_mask)$"),
+    re.compile(r"^audio_encoder\.model\.audio_enc\..*\.num_batches_tracked$"),
 )
 
 

@@ -40,6 +40,15 @@ def test_safetensors_round_trip_in_half_precision(starter: Path) -> None:
             torch.testing.assert_close(value, state[name].float(), atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("spoil", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path, starter: Path, spoil: float) -> None:
+    config, state = read_safetensors(starter)
+    state["codebook.concepts"][3, 5] = spoil
+    save_safetensors(tmp_path / "diverged.safetensors", config, state)
+    with pytest.raises(CorruptCheckpoint, match=r"1 parameters hold NaN or infinite values: codebook\.concepts"):
+        load_model(tmp_path / "diverged.safetensors")
+
+
 def test_every_published_name_maps_and_back() -> None:
     with torch.device("meta"):
         names = list(Sat2Sound.from_config("bingmap-withmeta").state_dict())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sat2sound.preprocessing.limits import Limits
 
 TokenIds = npt.NDArray[np.int64]
 _PAD_TOKENS = ("[PAD]", "<pad>")
+_UNSEEN = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})  # Unicode categories: controls, zero-width formats, separators
 
 
 def decode_text(data: bytes) -> str:
@@ -27,7 +29,8 @@ def decode_text(data: bytes) -> str:
 
 def check_text(text: str, limits: Limits) -> str:
     """The text, if it says something, is not too long and can be written in UTF-8. Raises InvalidInput."""
-    if not text.strip():
+    # Zero-width and control characters leave no token, so that a text of nothing else would be embedded as an empty one.
+    if all(unicodedata.category(character) in _UNSEEN for character in text):
         raise InvalidInput("the text is empty", expected="a description", fix='send words such as "waves on a beach"')
     if len(text) > limits.max_text_characters:
         raise InvalidInput(

@@ -71,6 +71,7 @@ def test_no_texts() -> None:
 REFUSED = {
     "empty": ("", "the text is empty"),
     "blanks": (" \t\r\n\u2003", "the text is empty"),
+    "zero width": ("\u200b\u200d\ufeff \x00", "the text is empty"),
     "50,000 characters": ("wave " * 10_000, "50,000 characters; expected at most 10,000 characters"),
     "half a surrogate pair": ("caf\udce9", "half of a surrogate pair at position 3"),
 }
