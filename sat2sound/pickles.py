@@ -38,9 +38,9 @@ _ATTRIBUTE_DICTS = (
 def load_lightning(path: Path) -> dict[str, Any]:
     """`state_dict` (str -> Tensor) and `hyper_parameters` (as saved) of a Lightning checkpoint.
 
-    float32 tensors are memory-mapped where the file allows it (torch's format since 1.6). Raises CheckpointError: Unsafe...
-    naming what the pickle asks for, Corrupt... or Incompatible.... Nothing that is not on the allow-list is imported or
-    called.
+    float32 tensors are memory-mapped where the file allows it (torch's format since 1.6). Raises CheckpointError:
+    Unsafe... naming what the pickle asks for, Corrupt... or Incompatible.... Nothing that is not on
+    the allow-list is imported or called.
     """
     checkpoint = _unpickle(path)
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():

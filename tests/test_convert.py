@@ -84,7 +84,8 @@ def test_a_model_without_a_published_layout_is_refused_before_anything_is_writte
 def test_loading_takes_at_most_twice_the_file(published: Path, tmp_path: Path, dtype: torch.dtype) -> None:
     """Of a float16 file, the float32 model alone is twice the file: one tensor at a time comes on top."""
     given = torch.load(published, weights_only=True, mmap=True)
-    state = {name: value.to(dtype) if value.is_floating_point() else value for name, value in given["state_dict"].items()}
+    weights = given["state_dict"].items()
+    state = {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights}
     path = tmp_path / "model.ckpt"
     torch.save({**given, "state_dict": state}, path)
     answer = subprocess.run([sys.executable, "-c", _PEAK, str(path)], capture_output=True, text=True, check=True)

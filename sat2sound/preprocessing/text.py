@@ -29,7 +29,7 @@ def decode_text(data: bytes) -> str:
 
 def check_text(text: str, limits: Limits) -> str:
     """The text, if it says something, is not too long and can be written in UTF-8. Raises InvalidInput."""
-    # Zero-width and control characters leave no token, so that a text of nothing else would be embedded as an empty one.
+    # Zero-width and control characters leave no token: a text of nothing else would be embedded as an empty one.
     if all(unicodedata.category(character) in _UNSEEN for character in text):
         raise InvalidInput("the text is empty", expected="a description", fix='send words such as "waves on a beach"')
     if len(text) > limits.max_text_characters:
