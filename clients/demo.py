@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sat2sound.atomic_files import replacing_file
 from sat2sound.clients.client import Sat2SoundClient
-from sat2sound.clients.connection import Deadline
+from sat2sound.clients.deadlines import Deadline
 from sat2sound.clients.description import default_description, describe_repository
 from sat2sound.clients.report import Report, render_page
 from sat2sound.clients.scene import ImageMetadata, Scene, sample, scene_of_file, scene_of_place

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sat2sound.clients.connection import Connection, Deadline
+from sat2sound.clients.connection import Connection
+from sat2sound.clients.deadlines import Deadline
 from sat2sound.configs import ModelConfig, load_config
 from sat2sound.contract import DESCRIBED_MODEL, DESCRIPTION_PARAMETER
 from sat2sound.errors import ConfigurationError

@@ -8,6 +8,7 @@ Sat2SoundError
     |-- RequestTooLarge       a message exceeds the size that client or server accepts
     |-- ServerUnavailable     no answer, now; the same request may succeed later
     |   |-- ServerUnreachable     nothing that speaks gRPC answers at the address
+    |   |-- ServerDraining        the server is being stopped; another one may answer
     |   `-- ServerOverloaded      the server's queue is full: retry later and slower, not at once
     |-- DeadlineExceeded      no answer within the deadline (also a TimeoutError)
     |-- RequestRefused        the server answers, but not this
@@ -68,6 +69,10 @@ class ServerUnavailable(ClientError):
 
 class ServerUnreachable(ServerUnavailable):
     """Nothing that speaks gRPC answers at the address."""
+
+
+class ServerDraining(ServerUnavailable):
+    """The server is being stopped and takes no new requests."""
 
 
 class ServerOverloaded(ServerUnavailable):

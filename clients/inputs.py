@@ -162,6 +162,7 @@ def condition_arrays(conditions: Any, count: int) -> dict[str, npt.NDArray[np.fl
     rows = [conditions] if hasattr(conditions, "as_array") else list(conditions)
     try:
         table = np.asarray([row.as_array() if hasattr(row, "as_array") else row for row in rows], dtype=np.float32)
+        table = np.atleast_2d(table)
         given = np.broadcast_to(table, (count, len(CONDITIONS)))
     except (TypeError, ValueError):
         raise InvalidInput(

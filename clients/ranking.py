@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the gateway uses this without Triton's client, which cannot live beside kserve in one process
-    from sat2sound.clients.connection import Arrays
+    from sat2sound.clients.messages import Arrays
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sat2sound.clients.connection import Connection, Deadline
+from sat2sound.clients.connection import Connection
+from sat2sound.clients.deadlines import Deadline
 from sat2sound.clients.description import ModelDescription, default_description, describe_repository, describe_server
 from sat2sound.clients.errors import ClientError
 from sat2sound.errors import ConfigurationError

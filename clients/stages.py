@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean
 
-from sat2sound.clients.connection import Connection, Deadline
+from sat2sound.clients.connection import Connection
+from sat2sound.clients.deadlines import Deadline
 
 # The stages of `retrieve_sounds` that a person reads about -> the composing model that each one is.
 STAGES = {

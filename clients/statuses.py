@@ -16,6 +16,7 @@ from sat2sound.clients.errors import (
     NotServed,
     RequestCancelled,
     RequestTooLarge,
+    ServerDraining,
     ServerFault,
     ServerOverloaded,
     ServerUnavailable,
@@ -39,6 +40,7 @@ _ITEM = re.compile(r"(?:^|;\s|\n)\s*item (\d+): ")
 
 _Code = grpc.StatusCode
 _RETRY = "retry the same request; if it persists, read the server's log"
+_ELSEWHERE = "retry: this server is shutting down, another one may answer"
 # The first row that matches counts. Every status has a row without a pattern (held by a test).
 MEANINGS: tuple[Meaning, ...] = (
     Meaning(_Code.INVALID_ARGUMENT, InvalidRequest, ""),  # the server's message says what to do
@@ -63,8 +65,14 @@ MEANINGS: tuple[Meaning, ...] = (
         "name the file with the key in SAT2SOUND_INFERENCE_KEY_FILE, or ask the gateway",
         pattern="protocol is restricted",
     ),
+    Meaning(_Code.UNAVAILABLE, ServerDraining, _ELSEWHERE, pattern="stopping|draining|shutting down"),
+    Meaning(_Code.UNAVAILABLE, ServerUnavailable, "retry once the server is ready again", pattern="not at ready"),
     Meaning(
-        _Code.UNAVAILABLE, ServerUnavailable, "retry once the server is ready again", pattern="stopping|not at ready"
+        _Code.UNAVAILABLE,
+        ServerUnreachable,
+        "see whether the server speaks TLS and which authority signed its certificate (SAT2SOUND_TLS, "
+        "SAT2SOUND_TLS_CA_FILE)",
+        pattern="handshak|certificate|SSL_|TLS",
     ),
     Meaning(
         _Code.UNAVAILABLE,
@@ -75,7 +83,7 @@ MEANINGS: tuple[Meaning, ...] = (
     Meaning(
         _Code.UNAVAILABLE,
         ServerUnreachable,
-        "check host and port, and start one with `sat2sound serve` if none is running",
+        "check host and port, start one with `sat2sound serve` if none runs, set SAT2SOUND_TLS=1 if it wants TLS",
     ),
     Meaning(
         _Code.DEADLINE_EXCEEDED, DeadlineExceeded, "raise the deadline, send fewer items, or check the server's load"
@@ -83,9 +91,7 @@ MEANINGS: tuple[Meaning, ...] = (
     Meaning(_Code.UNAUTHENTICATED, AccessDenied, "send a valid token or certificate"),
     Meaning(_Code.PERMISSION_DENIED, AccessDenied, "ask the server's operator for access"),
     # what Triton says of a model that a draining server has unloaded
-    Meaning(
-        _Code.NOT_FOUND, ServerUnavailable, "retry: this server is shutting down", pattern="has no available versions"
-    ),
+    Meaning(_Code.NOT_FOUND, ServerDraining, _ELSEWHERE, pattern="has no available versions"),
     Meaning(_Code.NOT_FOUND, NotServed, "check that this is a Sat2Sound server of the same version as this client"),
     Meaning(_Code.UNIMPLEMENTED, NotServed, "check that the address is a Triton server's gRPC port"),
     Meaning(_Code.ALREADY_EXISTS, ServerFault, _RETRY),

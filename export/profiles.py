@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from sat2sound.contract import MAX_BATCH
 from sat2sound.errors import InvalidInput
 from sat2sound.export.gates.tolerances import Precision
 
@@ -50,7 +51,6 @@ def _threads(count: int) -> dict[str, str]:
 
 
 MAX_K = 100  # rows that `similarity` returns, and so the largest TOP_K; fewer if the gallery has fewer
-MAX_BATCH = 16
 
 CPU = Profile(
     name="cpu",

@@ -21,6 +21,9 @@ IMAGE_SIZE = 224
 MEL_FRAMES = 1001
 MEL_BINS = 64
 DEFAULT_TOP_K = 10
+# Items in one request that every server of ours takes; what a client sends where the server does not tell its own limit
+# (the gateway: the Open Inference Protocol has no call for it).
+MAX_BATCH = 16
 GALLERY_DIGEST_BYTES = 32  # SHA-256
 # Where a server says which model it serves: a parameter of this ensemble's configuration, JSON of the `ModelConfig`.
 DESCRIBED_MODEL, DESCRIPTION_PARAMETER = "embed_pixels", "sat2sound_model"

@@ -18,11 +18,11 @@ from sat2sound.clients.maps.grid import Block
 from sat2sound.clients.maps.plan import Plan
 from sat2sound.clients.maps.quantisation import encode
 from sat2sound.clients.maps.store import Status
-from sat2sound.clients.retries import Patience, patiently
+from sat2sound.clients.retries import Patience
 from sat2sound.errors import InvalidInput
 
 _FAULT_TRIES = 3
-_clients: dict[tuple[int, str], Sat2SoundClient] = {}
+_clients: dict[tuple[int, str, Patience], Sat2SoundClient] = {}
 _lock = threading.Lock()
 
 
@@ -99,22 +99,26 @@ def failed_block(
 
 
 def _embed(work: Work, pixels: npt.NDArray[np.uint8], conditions: npt.NDArray[np.float32]) -> Any:
-    client = _client(work.url)
+    client = _client(work)
+    deadline = work.deadline + work.patience.seconds  # waiting for the server to come back is not the block's fault
     for attempt in range(1, _FAULT_TRIES + 1):
         try:
-            return patiently(lambda: client.embed_pixels(pixels, conditions, deadline=work.deadline), work.patience)
+            return client.embed_pixels(pixels, conditions, deadline=deadline)
         except ServerFault:
             if attempt == _FAULT_TRIES:
                 raise
     raise AssertionError("unreachable")
 
 
-def _client(url: str) -> Sat2SoundClient:
-    """This process's client for a server, made at first use: gRPC connections can neither be pickled nor forked."""
-    key = (os.getpid(), url)
+def _client(work: Work) -> Sat2SoundClient:
+    """This process's client for a server, made at first use: gRPC connections can neither be pickled nor forked.
+
+    Each block is one request at a time, so that the blocks in flight bound the requests in flight.
+    """
+    key = (os.getpid(), work.url, work.patience)
     with _lock:
         if key not in _clients:
-            _clients[key] = Sat2SoundClient(url)
+            _clients[key] = Sat2SoundClient(work.url, concurrency=1, patience=work.patience)
         return _clients[key]
 
 

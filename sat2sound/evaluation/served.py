@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sat2sound.clients.client import Sat2SoundClient
-from sat2sound.clients.connection import Deadline
+from sat2sound.clients.deadlines import Deadline
 from sat2sound.clients.description import describe_server
 from sat2sound.clients.errors import InvalidItems, InvalidRequest
 from sat2sound.errors import ConfigurationError

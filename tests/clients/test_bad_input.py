@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from sat2sound.clients.client import Sat2SoundClient
-from sat2sound.clients.connection import Deadline
+from sat2sound.clients.deadlines import Deadline
 from sat2sound.clients.errors import InvalidRequest, RequestTooLarge
 from sat2sound.clients.inputs import bytes_array
 from sat2sound.contract import CONDITIONS

@@ -13,8 +13,9 @@ from typing import Any
 import grpc
 import pytest
 
+from sat2sound.clients.channel import check_address
 from sat2sound.clients.client import Sat2SoundClient
-from sat2sound.clients.connection import Deadline, check_address
+from sat2sound.clients.deadlines import Deadline
 from sat2sound.clients.errors import AccessDenied, DeadlineExceeded, NotServed, ServerUnreachable
 from sat2sound.errors import ConfigurationError, InvalidInput
 from sat2sound.serving.launcher import TritonServer

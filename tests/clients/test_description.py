@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tiny_repository import CONFIG
 
-from sat2sound.clients.connection import Connection, Deadline
+from sat2sound.clients.connection import Connection
+from sat2sound.clients.deadlines import Deadline
 from sat2sound.clients.description import describe_repository, describe_server
 from sat2sound.clients.errors import ServerUnreachable
 from sat2sound.contract import DESCRIBED_MODEL, DESCRIPTION_PARAMETER

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sat2sound.clients.client import ImageOptions
+from sat2sound.clients.calls import ImageOptions
 from sat2sound.clients.inputs import (
     MISSING,
     NUMPY_TYPES,
@@ -76,6 +76,8 @@ def test_conditions_for_all_or_for_each() -> None:
     shared = condition_arrays(known, 2)
     assert list(shared) == [tensor.name for tensor in CONDITIONS]
     assert shared["GSD"].tolist() == [[np.float32(0.3)], [np.float32(0.3)]]
+    for name, column in condition_arrays(known.as_array(), 2).items():  # one row of seven numbers
+        assert np.array_equal(column, shared[name], equal_nan=True)
     each = condition_arrays([known, [0.3, 1, 2, 3, 4, 1, 2]], 2)
     assert each["MONTH"].tolist() == [[7.0], [3.0]]
     with pytest.raises(InvalidInput, match="3 rows for 2 images"):

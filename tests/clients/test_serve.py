@@ -19,7 +19,7 @@ import pytest
 from shared_data import ROOT
 
 from sat2sound.clients.client import Sat2SoundClient
-from sat2sound.clients.connection import Deadline
+from sat2sound.clients.deadlines import Deadline
 from sat2sound.clients.errors import NotServed, ServerUnavailable
 
 COMMAND = Path(sys.executable).with_name("sat2sound")

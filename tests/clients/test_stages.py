@@ -9,7 +9,7 @@ import made_inputs
 import pytest
 
 from sat2sound.clients.client import Sat2SoundClient
-from sat2sound.clients.connection import Deadline
+from sat2sound.clients.deadlines import Deadline
 from sat2sound.clients.stages import STAGES, StageTimes, measure
 from sat2sound.contract import MODELS
 

@@ -48,7 +48,7 @@ def test_the_tree_drawn_in_the_docstring_is_the_tree() -> None:
         if inspect.isclass(kind) and issubclass(kind, errors.ClientError)
     }
     assert drawn == real
-    assert len(real) == 13
+    assert len(real) == 14
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,10 @@ def test_the_tree_drawn_in_the_docstring_is_the_tree() -> None:
         ("UNAVAILABLE", "failed to connect to all addresses; Connection refused", errors.ServerUnreachable),
         ("UNAVAILABLE", "Exceeds maximum queue size", errors.ServerOverloaded),
         ("UNAVAILABLE", "Request timeout expired", errors.ServerOverloaded),
-        ("UNAVAILABLE", "Server is stopping, scheduler for model has stopped", errors.ServerUnavailable),
+        ("UNAVAILABLE", "Server is stopping, scheduler for model has stopped", errors.ServerDraining),
+        ("UNAVAILABLE", "Request for unknown model: 'a' is not at ready state", errors.ServerUnavailable),
+        ("NOT_FOUND", "Request for unknown model: 'a' has no available versions", errors.ServerDraining),
+        ("UNAVAILABLE", "Ssl handshake failed: certificate verify failed", errors.ServerUnreachable),
         ("UNAVAILABLE", "Trying to connect an http1.x server", errors.ServerUnreachable),
         ("RESOURCE_EXHAUSTED", "CLIENT: Sent message larger than max (5 vs. 4)", errors.RequestTooLarge),
         ("NOT_FOUND", "Request for unknown model: 'embed_text' is not found", errors.NotServed),
