@@ -4,6 +4,10 @@ onnxruntime's own dynamic INT8 takes one scale for a whole batch, so that an ima
 images; static scales need calibration data that resemble what users send. One scale per row needs neither: it is
 computed from that row, and costs two reductions (benchmarks/int8.py measures all three). Weights get one scale per
 output column. Products are accumulated in 32-bit integers; everything else stays float32.
+
+Processors without VNNI (Intel before Ice Lake, AMD before Zen 4) first add two neighbouring products in 16 bits, and
+what does not fit is cut off without a word: 8-bit weights gave wrong integers there (benchmarks/int8_processors.py).
+So two weights that meet there share the range of one, and a graph computes the same on every processor.
 """
 
 from __future__ import annotations
@@ -38,8 +42,15 @@ def quantise(source: Path, destination: Path) -> int:
 def quantise_weight(
     weight: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """float32 [K, N] -> int8 [K, N] and the float32 [N] that its columns are to be multiplied by."""
-    scale = np.abs(weight).max(axis=0) / _LEVELS
+    """float32 [K, N] -> int8 [K, N] and the float32 [N] that its columns are to be multiplied by.
+
+    The magnitudes of rows 2i and 2i+1 of a column sum to 128 at most: times 255, the largest activation, that is
+    32,640, which 16 bits hold.
+    """
+    rows = np.abs(weight)
+    if len(rows) % 2:
+        rows = np.concatenate([rows, np.zeros_like(rows[:1])])
+    scale = (rows[0::2] + rows[1::2]).max(axis=0) / _LEVELS
     scale = np.where(scale == 0, 1, scale).astype(np.float32)
     return np.clip(np.rint(weight / scale), -_LEVELS, _LEVELS).astype(np.int8), scale
 

@@ -90,6 +90,20 @@ def test_a_row_of_zeros_and_a_row_with_one_outlier(graphs: tuple[Path, Path]) ->
         assert np.abs(exact - found).max() <= 0.02 * np.abs(exact).max()
 
 
+@pytest.mark.parametrize("depth", [200, 201])
+@pytest.mark.parametrize("heavy", [False, True])
+def test_pairs_of_products_fit_16_bits(depth: int, heavy: bool) -> None:
+    """What processors without VNNI add before they widen; with a scale per column only, these weights overflow."""
+    weight = np.random.default_rng(8).standard_normal((depth, 90)).astype(np.float32)
+    if heavy:
+        weight[10:12] = 50.0
+    integers, _ = quantise_weight(weight)
+    padded = np.concatenate([integers, np.zeros((depth % 2, 90), np.int8)]).astype(np.int32)
+    pairs = 255 * padded[0::2] + 255 * padded[1::2]
+    assert np.abs(pairs).max() <= 32_767
+    assert np.abs(pairs).max() > 30_000  # and the range is used
+
+
 def test_weights_come_back_within_half_a_step() -> None:
     weight = np.random.default_rng(3).standard_normal((200, 90)).astype(np.float32)
     weight[:, 4] = 0
