@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sat2sound.errors import ConfigurationError
 from sat2sound.export.gates import Precision
+from sat2sound.export.precision.brain import to_bfloat16
 from sat2sound.export.precision.half import to_float16
 from sat2sound.export.precision.int8 import quantise
 
@@ -16,6 +17,7 @@ Converter = Callable[[str, Path, Path], None]
 CONVERTERS: Mapping[Precision, Converter] = {
     "int8": lambda name, source, destination: _counted(name, quantise(source, destination)),
     "float16": lambda name, source, destination: to_float16(source, destination),
+    "bfloat16": lambda name, source, destination: to_bfloat16(source, destination),
 }
 """How each precision but float32 is made. A new one also needs its limits in gates/tolerances.py."""
 

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
 
+from sat2sound.export.precision.brain import as_float32, is_bfloat16
+from sat2sound.export.precision.files import save
 from sat2sound.export.references import Arrays
 
 Run = Callable[[Arrays], dict[str, np.ndarray]]
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
-    """A session on the CPU."""
+    """A session on the CPU; of bfloat16 graphs, one that rounds as they do (precision/brain.py)."""
+    try:
+        return _session(path)
+    except NoKernel:
+        model = onnx.load(str(path))
+        if not is_bfloat16(model):
+            raise
+    with tempfile.TemporaryDirectory() as scratch:
+        rounding = Path(scratch, "rounding.onnx")
+        save(as_float32(model), rounding, like=path)
+        return _session(rounding)
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -24,7 +24,11 @@ ISLANDS = (
 
 def to_float16(source: Path, destination: Path) -> None:
     """Write the graph at `source` in float16. Inputs and outputs keep the data types of the wire contract."""
-    model = onnx.load(str(source))
+    save(halved(onnx.load(str(source))), destination, like=source)
+
+
+def halved(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The float32 graph, with weights in the message, in float16; the argument is used up."""
     with warnings.catch_warnings():
         # The converter tells of every weight below float16's smallest number; the gates judge what that costs.
         warnings.simplefilter("ignore")
@@ -38,7 +42,7 @@ def to_float16(source: Path, destination: Path) -> None:
     _without_detours(converted.graph)
     # The converter puts its casts at the end; ONNX wants every node after those that it takes from.
     OnnxModel(converted).topological_sort(is_deterministic=True)
-    save(converted, destination, like=source)
+    return converted
 
 
 def _without_detours(graph: onnx.GraphProto) -> None:
