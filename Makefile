@@ -26,8 +26,8 @@ export: setup  ## build the model repository of the starter into build/repositor
 verify: export  ## check that the starter's repository still computes what torch computed
 	@$(SAT2SOUND) verify build/repository
 
-export-published-size: setup-all  ## minutes and memory of a model of the published size [PROFILE=cpu]
-	@.venv/bin/python benchmarks/export_published_size.py --profile $(or $(PROFILE),cpu)
+export-published-size: setup-all  ## minutes and memory of a model of the published size [PROFILE=cpu LAYERS=2]
+	@.venv/bin/python -m benchmarks.export_published_size --profile $(or $(PROFILE),cpu) --layers $(or $(LAYERS),2)
 
 serve: setup  ## run the server in the foreground on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
 	@exec $(SAT2SOUND) serve --under-make $(SERVE_OPTIONS)

@@ -1,9 +1,9 @@
 """Export and verify a model of the published size: minutes and peak memory, `make export-published-size`.
 
 The weights follow the parity rule (tests/parity_checkpoint.py, manifest in ../shared/parity): published ones could not
-be downloaded here. The text encoder is a T5 of Flan-T5-large's width with 2 of its 24 layers and random weights.
-Everything else is of full size: satellite encoder, audio encoder, 16,000 concepts, 512 tokens. Each step runs in a
-process of its own, whose peak memory the kernel reports.
+be downloaded here. The text encoder is a T5 of Flan-T5-large's width with 2 of its 24 layers (or `--layers`) and random
+weights; 40 layers make a graph above 2 GiB. Everything else is of full size: satellite encoder, audio encoder, 16,000
+concepts, 512 tokens. Each step runs in a process of its own, whose peak memory the kernel reports.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.flan_t5 import flan_t5_large
+
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = Path(sys.executable).with_name("sat2sound")
-LAYERS, WIDTH = 2, 1024
+LAYERS = 2
 
 
-def write_inputs(folder: Path, parity: Path) -> tuple[Path, Path]:
+def write_inputs(folder: Path, parity: Path, layers: int) -> tuple[Path, Path]:
     """Checkpoint and text encoder folder; kept between runs."""
-    checkpoint, encoder = folder / "published_size.ckpt", folder / "t5"
+    checkpoint, encoder = folder / "published_size.ckpt", folder / f"t5-{layers}"
     if not checkpoint.exists():
         folder.mkdir(parents=True, exist_ok=True)
         sys.path.insert(0, str(ROOT / "tests"))
@@ -36,16 +38,13 @@ def write_inputs(folder: Path, parity: Path) -> tuple[Path, Path]:
         partial.rename(checkpoint)
     if not encoder.exists():
         import torch
-        from transformers import T5Config, T5EncoderModel
+        from transformers import T5EncoderModel
 
         from sat2sound.configs import load_config
         from sat2sound.models.text_encoder import tokenizer_file
 
         torch.manual_seed(0)
-        settings = T5Config(
-            d_model=WIDTH, d_kv=64, d_ff=2816, num_layers=LAYERS, num_heads=16, feed_forward_proj="gated-gelu"
-        )
-        T5EncoderModel(settings).save_pretrained(encoder)
+        T5EncoderModel(flan_t5_large(layers)).save_pretrained(encoder, max_shard_size="10GB")
         # Its 30,522 ids fit into T5's 32,128; T5's own tokenizer would have to be downloaded.
         shutil.copyfile(tokenizer_file(load_config("starter").text.encoder), encoder / "tokenizer.json")
     return checkpoint, encoder
@@ -73,8 +72,9 @@ def main() -> None:
     parser.add_argument("--profile", default="cpu")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "published-size")
     parser.add_argument("--parity", type=Path, default=ROOT.parent / "shared" / "parity")
+    parser.add_argument("--layers", type=int, default=LAYERS, help="of the text encoder")
     options = parser.parse_args()
-    checkpoint, encoder = write_inputs(options.folder, options.parity)
+    checkpoint, encoder = write_inputs(options.folder, options.parity, options.layers)
     repository = options.folder / f"repository-{options.profile}"
     shutil.rmtree(repository, ignore_errors=True)
     given = ["--model", str(checkpoint), "--text-encoder", str(encoder)]
@@ -85,6 +85,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     report = {
         "profile": options.profile,
+        "text_layers": options.layers,
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, load average {load:.1f} at the start",
         **{name: measure(arguments) for name, arguments in steps.items()},
         "repository_gb": round(sum(path.stat().st_size for path in repository.rglob("*") if path.is_file()) / 1e9, 2),

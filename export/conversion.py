@@ -10,11 +10,13 @@ from sat2sound.export.gates import Precision
 from sat2sound.export.precision.brain import to_bfloat16
 from sat2sound.export.precision.half import to_float16
 from sat2sound.export.precision.int8 import quantise
+from sat2sound.export.precision.tensor_float import to_tf32
 
 # Writes the graph of that name from the float32 file `source` to `destination`: (name, source, destination).
 Converter = Callable[[str, Path, Path], None]
 
 CONVERTERS: Mapping[Precision, Converter] = {
+    "tf32": lambda name, source, destination: to_tf32(source, destination),
     "int8": lambda name, source, destination: _counted(name, quantise(source, destination)),
     "float16": lambda name, source, destination: to_float16(source, destination),
     "bfloat16": lambda name, source, destination: to_bfloat16(source, destination),

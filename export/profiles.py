@@ -29,8 +29,8 @@ class Profile:
     """A named set of choices.
 
     ensemble_max_batch_size: items per request at the public models. precisions: of the graphs that are not float32;
-    codebook pooling always is (MODEL.md, shared codebook). engines: the graphs that run as TensorRT engines, built on
-    the node that serves them; the others run in onnxruntime.
+    codebook pooling keeps float32 numbers, sums and sparsemax in all of them (MODEL.md, shared codebook). engines: the
+    graphs that run as TensorRT engines, built on the node that serves them; the others run in onnxruntime.
     """
 
     name: str
@@ -99,13 +99,21 @@ GPU = Profile(
         )
         for name, serving in CPU.models.items()
     },
-    # The frozen text encoder stays float32: Flan-T5, which published models use, overflows in float16.
-    precisions={"satellite_encoder": "float16", "audio_encoder": "float16"},
+    precisions={
+        "satellite_encoder": "float16",
+        "audio_encoder": "float16",
+        # Flan-T5, which published models use, overflows in float16; TF32 has the range of float32.
+        "text_encoder": "tf32",
+        # In float32 the codebook product alone would take most of a GPU's time (docs/gpu.md).
+        "satellite_pooling": "tf32",
+        "audio_pooling": "tf32",
+        "text_pooling": "tf32",
+    },
 )
 
 # `similarity` holds the gallery: in onnxruntime, a new gallery is published without building an engine. It and
-# `query_scores` are single products, with nothing for TensorRT to fuse. Bfloat16 has the range that Flan-T5 needs;
-# in `gpu` the text encoder stays float32, since onnxruntime lacks kernels for bfloat16.
+# `query_scores` are single products, with nothing for TensorRT to fuse. Bfloat16 has the
+# range that Flan-T5 needs at twice the rate of TF32; onnxruntime lacks too many kernels for it to use it in `gpu`.
 TENSORRT = replace(
     GPU,
     name="tensorrt",

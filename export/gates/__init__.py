@@ -33,7 +33,7 @@ def check_graph(
     """Interface, values and batch neighbours of one ONNX file, in that order; all run even if one fails."""
     interface = check_interface(contract, dimensions, path)
     try:
-        run = runner(path)
+        run = runner(path, precision)
     except Exception as error:  # whatever onnxruntime raises: it is what this gate is to find
         problem = f"onnxruntime cannot load {path.name} ({type(error).__name__}: {error})"
         return [interface, GateResult("values", contract.name, problems=(problem,))]

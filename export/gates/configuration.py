@@ -11,6 +11,7 @@ from tritonclient.grpc import model_config_pb2
 from sat2sound.contract import Dimensions, ModelContract
 from sat2sound.export.gates.report import GateResult
 from sat2sound.export.gates.runtime import session
+from sat2sound.export.gates.tolerances import Precision
 from sat2sound.export.profiles import Profile
 from sat2sound.export.triton_config import model_config, parse
 from sat2sound.serving.backends.onnxruntime.signature import mismatches
@@ -32,6 +33,7 @@ def check_configuration(
             ("inputs", found.input, expected.input),
             ("outputs", found.output, expected.output),
             ("ensemble steps", found.ensemble_scheduling.step, expected.ensemble_scheduling.step),
+            ("GPU settings", _gpu_settings(found), _gpu_settings(expected)),
         )
         if list(one) != list(other)
     ]
@@ -40,17 +42,21 @@ def check_configuration(
     if found.max_batch_size < 1:
         problems.append("config.pbtxt does not batch (max_batch_size is 0)")
     if graph is not None:
-        problems += _graph_problems(found, graph)
+        problems += _graph_problems(found, graph, profile.precision(contract.name))
     return GateResult("configuration", contract.name, problems=tuple(problems))
 
 
-def _graph_problems(found: model_config_pb2.ModelConfig, graph: Path) -> list[str]:
+def _graph_problems(found: model_config_pb2.ModelConfig, graph: Path, precision: Precision) -> list[str]:
     """What the backend itself would refuse to load."""
     config: dict[str, Any] = json_format.MessageToDict(found, preserving_proto_field_name=True)
     try:
-        return mismatches(config, session(graph))
+        return mismatches(config, session(graph, precision))
     except Exception as error:  # whatever onnxruntime raises: it is what this gate is to find
         return [f"{graph.name} cannot be loaded ({type(error).__name__}: {error})"]
+
+
+def _gpu_settings(config: model_config_pb2.ModelConfig) -> Any:
+    return config.optimization.execution_accelerators.gpu_execution_accelerator
 
 
 def _short(entries: Any) -> str:

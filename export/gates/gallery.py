@@ -28,7 +28,7 @@ def check_gallery(
 ) -> list[GateResult]:
     """Digest, dimensions, the rows that rank first for themselves, and the embeddings of up to 48 captions.
 
-    embed_text: text encoder and pooling. precision: of the text encoder.
+    embed_text: text encoder and pooling. precision: the coarser of both.
     """
     rows = np.unique(np.linspace(0, len(gallery.entries) - 1, _SAMPLED).astype(int))
     problems = []

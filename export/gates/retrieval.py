@@ -13,7 +13,6 @@ from sat2sound.export.gates.tolerances import RETRIEVAL, Precision, RetrievalTol
 from sat2sound.export.references import Arrays, Case
 
 Embeddings = npt.NDArray[np.float32]
-_TIE = 1e-5
 _KEPT = 10
 
 
@@ -22,8 +21,8 @@ def check_retrieval(
 ) -> list[GateResult]:
     """Embed the queries with the graphs and rank the gallery, float32 [n, D] of unit length.
 
-    precision: of the encoder. Rankings are by cosines of embeddings and gallery rows without their means, which is what
-    is left where a model has put all of one modality close together.
+    precision: the coarser of both graphs'. Rankings are by cosines of embeddings and gallery rows without their means,
+    which is what is left where a model has put all of one modality close together.
     """
     limits = RETRIEVAL[precision]
     try:
@@ -68,8 +67,8 @@ def rankings(
     best = theirs.argmax(axis=1)
     everyone = np.arange(len(theirs))
     chosen = theirs[everyone, ours.argmax(axis=1)]
-    agreement = float((chosen >= theirs[everyone, best] - _TIE).mean())
-    rank = (ours > ours[everyone, best][:, None] + _TIE).sum(axis=1)
+    agreement = float((chosen >= theirs[everyone, best] - limits.tie).mean())
+    rank = (ours > ours[everyone, best][:, None] + limits.tie).sum(axis=1)
     drop = float((rank >= min(_KEPT, len(gallery))).mean())
     wrong = (f"the best row is torch's for {agreement:.1%} of queries, expected {limits.top1:.1%}",)
     lost = (f"torch's best row is not among the {_KEPT} best for {drop:.1%} of queries, allowed {limits.recall_drop}",)

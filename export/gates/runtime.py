@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
-from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
 
-from sat2sound.export.precision.brain import as_float32, is_bfloat16
+from sat2sound.export.gates.tolerances import Precision
+from sat2sound.export.precision.brain import as_float32
 from sat2sound.export.precision.files import save
+from sat2sound.export.precision.tensor_float import rounded_products
 from sat2sound.export.references import Arrays
 
 Run = Callable[[Arrays], dict[str, np.ndarray]]
 
+# Kernels that the CPU lacks: a graph in these precisions is run as a float32 one that rounds where a GPU would.
+_STAND_INS: Mapping[Precision, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
+    "tf32": rounded_products,
+    "bfloat16": as_float32,
+}
 
-def session(path: Path) -> onnxruntime.InferenceSession:
-    """A session on the CPU; of bfloat16 graphs, one that rounds as they do (precision/brain.py)."""
-    try:
+
+def session(path: Path, precision: Precision = "float32") -> onnxruntime.InferenceSession:
+    """A session on the CPU that computes what the graph does in this precision. Raises onnxruntime's errors."""
+    if precision not in _STAND_INS:
         return _session(path)
-    except NoKernel:
-        model = onnx.load(str(path))
-        if not is_bfloat16(model):
-            raise
     with tempfile.TemporaryDirectory() as scratch:
         rounding = Path(scratch, "rounding.onnx")
-        save(as_float32(model), rounding, like=path)
+        save(_STAND_INS[precision](onnx.load(str(path))), rounding, like=path)
         return _session(rounding)
 
 
@@ -38,9 +41,9 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def runner(path: Path) -> Run:
+def runner(path: Path, precision: Precision = "float32") -> Run:
     """The graph as a function from inputs to outputs by name. Raises onnxruntime's errors if it does not load."""
-    opened = session(path)
+    opened = session(path, precision)
     names = [output.name for output in opened.get_outputs()]
 
     def run(inputs: Arrays) -> dict[str, np.ndarray]:

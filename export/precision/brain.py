@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-from ml_dtypes import bfloat16, finfo
+from ml_dtypes import bfloat16
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from sat2sound.export.precision.files import save
 from sat2sound.export.precision.half import halved
 
-_LARGEST = float(finfo(bfloat16).max)
+_LARGEST = float(np.array(0x7F7F, np.uint16).view(bfloat16))  # the largest finite bfloat16, 3.39e38
 Floats = npt.NDArray[np.float32]
 
 
@@ -40,14 +40,6 @@ def to_bfloat16(source: Path, destination: Path) -> None:
             if node.op_type == "Cast" and entry.name == "to" and entry.i == TensorProto.FLOAT16:
                 entry.i = TensorProto.BFLOAT16
     save(converted, destination, like=source)
-
-
-def is_bfloat16(model: onnx.ModelProto) -> bool:
-    """Whether anything in the graph is bfloat16."""
-    return any(
-        node.op_type == "Cast" and any(entry.i == TensorProto.BFLOAT16 for entry in node.attribute)
-        for node in model.graph.node
-    )
 
 
 def as_float32(model: onnx.ModelProto) -> onnx.ModelProto:

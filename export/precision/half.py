@@ -32,7 +32,7 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
     with warnings.catch_warnings():
         # The converter tells of every weight below float16's smallest number; the gates judge what that costs.
         warnings.simplefilter("ignore")
-        converted = float16.convert_float_to_float16(
+        converted: onnx.ModelProto = float16.convert_float_to_float16(
             model,
             keep_io_types=True,
             op_block_list=list(ISLANDS),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sat2sound.export.gates import GateResult, Precision
+from sat2sound.export.gates.runtime import session
 from sat2sound.export.gates.values import check_values
 from sat2sound.export.references import Case
 from sat2sound.export.tensorrt.device import import_tensorrt
@@ -21,14 +22,16 @@ def check_engine(name: str, precision: Precision, graph: Path, engine: Path, cas
     from polygraphy.backend.common import BytesFromPath
     from polygraphy.backend.trt import EngineFromBytes, TrtRunner
 
-    return compare(name, precision, onnx_runner(graph), TrtRunner(EngineFromBytes(BytesFromPath(str(engine)))), cases)
+    return compare(
+        name, precision, onnx_runner(graph, precision), TrtRunner(EngineFromBytes(BytesFromPath(str(engine)))), cases
+    )
 
 
-def onnx_runner(graph: Path) -> Any:
-    """polygraphy's runner for onnxruntime on the CPU."""
-    from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
+def onnx_runner(graph: Path, precision: Precision) -> Any:
+    """polygraphy's runner for onnxruntime on the CPU, which has no kernels for some precisions (gates/runtime.py)."""
+    from polygraphy.backend.onnxrt import OnnxrtRunner
 
-    return OnnxrtRunner(SessionFromOnnx(str(graph), providers=["CPUExecutionProvider"]))
+    return OnnxrtRunner(lambda: session(graph, precision))
 
 
 def compare(name: str, precision: Precision, trusted: Any, tried: Any, cases: Sequence[Case]) -> GateResult:

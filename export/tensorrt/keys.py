@@ -14,22 +14,22 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from sat2sound.digests import file_sha256
 from sat2sound.errors import ConfigurationError
+from sat2sound.export.gates.tolerances import Precision
 from sat2sound.export.tensorrt.device import Device
 from sat2sound.export.tensorrt.shapes import Shapes
-
-# How engines are built (export/tensorrt/building.py). Another way of building is another engine.
-BUILD_SETTINGS = "strongly typed, float32 without TF32"
 
 
 @dataclass(frozen=True)
 class EngineKey:
-    """onnx: digest of the graph with its external data. shapes: canonical JSON of the optimisation profile."""
+    """onnx: digest of the graph with its external data. shapes: canonical JSON of the optimisation profile. settings:
+    how it is built (building.py): another way is another engine.
+    """
 
     onnx: str
     compute_capability: str
     tensorrt: str
     shapes: str
-    settings: str = BUILD_SETTINGS
+    settings: str
 
     @property
     def digest(self) -> str:
@@ -46,10 +46,11 @@ class EngineKey:
         return dataclasses.asdict(self)
 
 
-def engine_key(graph: Path, shapes: Shapes, device: Device) -> EngineKey:
+def engine_key(graph: Path, precision: Precision, shapes: Shapes, device: Device) -> EngineKey:
     """The key of the engine that `device` would build from an ONNX file. Raises ConfigurationError, OSError."""
     canonical = json.dumps({name: list(map(list, ranges)) for name, ranges in sorted(shapes.items())})
-    return EngineKey(onnx_digest(graph), device.compute_capability, device.tensorrt, canonical)
+    settings = f"strongly typed, float32 {'in' if precision == 'tf32' else 'without'} TF32"
+    return EngineKey(onnx_digest(graph), device.compute_capability, device.tensorrt, canonical, settings)
 
 
 def onnx_digest(graph: Path) -> str:

@@ -40,7 +40,10 @@ class Plan:
 
     def keys(self, device: Device) -> dict[str, EngineKey]:
         """The key of each graph's engine."""
-        return {name: engine_key(path, self.shapes[name], device) for name, path in self.files.items()}
+        return {
+            name: engine_key(path, self.profile.precision(name), self.shapes[name], device)
+            for name, path in self.files.items()
+        }
 
 
 def plan_engines(repository: Path) -> Plan:
@@ -78,7 +81,8 @@ def build_engines(
         progress(f"{name}: engine {key.digest[:12]} for {device.name} ({device.compute_capability})")
 
         def build(path: Path, name: str = name, key: EngineKey = key) -> None:
-            build_engine(plan.files[name], plan.shapes[name], store.timing_cache(key), path)
+            precision = plan.profile.precision(name)
+            build_engine(plan.files[name], precision, plan.shapes[name], store.timing_cache(key), path)
 
         engines[name], reused = store.get(key, name, device.name, build)
         progress(f"{name}: {'reused' if reused else f'built in {engines[name].seconds:.0f} s'}; comparing")

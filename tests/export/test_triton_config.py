@@ -135,5 +135,19 @@ def test_rendered_text_reads_back(contract: ModelContract) -> None:
     assert text.startswith("# Generated from")
 
 
+@pytest.mark.parametrize("profile", ["gpu", "tensorrt"])
+@every_model
+def test_on_a_gpu_onnxruntime_uses_tf32_only_where_the_gates_had_it(contract: ModelContract, profile: str) -> None:
+    """Its CUDA provider has TF32 on unless told otherwise."""
+    config = model_config(contract, DIMENSIONS, PROFILES[profile])
+    accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
+    if config.backend != "onnxruntime":
+        assert not accelerators
+        return
+    (cuda,) = accelerators
+    in_tf32 = PROFILES[profile].precision(contract.name) == "tf32"
+    assert (cuda.name, dict(cuda.parameters)) == ("cuda", {"use_tf32": "1" if in_tf32 else "0"})
+
+
 def test_sources_are_the_top_level_folder() -> None:
     assert Path(__file__).resolve().parents[2] / "model_repository" == SOURCES

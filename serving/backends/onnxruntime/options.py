@@ -55,9 +55,10 @@ def providers(config: Mapping[str, Any], kind: str, device: int) -> list[str | t
     Raises ValueError if the configuration asks for an accelerator that this onnxruntime was not built with.
     """
     accelerators = config.get("optimization", {}).get("execution_accelerators", {})
-    wanted = [entry["name"] for entry in accelerators.get(f"{kind.lower()}_execution_accelerator", [])]
+    listed = accelerators.get(f"{kind.lower()}_execution_accelerator", [])
+    wanted = {str(entry["name"]): dict(entry.get("parameters", {})) for entry in listed}
     if kind == "GPU":
-        wanted.append("cuda")
+        wanted.setdefault("cuda", {})
     available = onnxruntime.get_available_providers()
     lacking = [name for name in wanted if _PROVIDERS.get(name) not in available]
     if lacking:
@@ -66,7 +67,8 @@ def providers(config: Mapping[str, Any], kind: str, device: int) -> list[str | t
             "or the server container with the native backend"
         )
     chosen: list[str | tuple[str, dict[str, str]]] = [
-        (_PROVIDERS[name], {"device_id": str(device)}) if kind == "GPU" else _PROVIDERS[name] for name in wanted
+        (_PROVIDERS[name], {**settings, "device_id": str(device)}) if kind == "GPU" else _PROVIDERS[name]
+        for name, settings in wanted.items()
     ]
     return [*chosen, "CPUExecutionProvider"]
 

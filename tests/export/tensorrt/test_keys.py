@@ -31,16 +31,17 @@ def test_everything_that_matters_is_in_the_key(graph: Path, small_repository: Pa
     other = small_repository / "audio_pooling" / "1" / "model.onnx"
     wider = {"TOKENS": ShapeRange((1, 7, 48), (16, 7, 48), (65, 7, 48))}
     keys = [
-        engine_key(graph, SHAPES, DEVICE),
-        engine_key(other, SHAPES, DEVICE),
-        engine_key(graph, wider, DEVICE),
-        engine_key(graph, SHAPES, dataclasses.replace(DEVICE, compute_capability="8.9")),
-        engine_key(graph, SHAPES, dataclasses.replace(DEVICE, tensorrt="10.13.3.10")),
-        dataclasses.replace(engine_key(graph, SHAPES, DEVICE), settings="another way"),
+        engine_key(graph, "float32", SHAPES, DEVICE),
+        engine_key(other, "float32", SHAPES, DEVICE),
+        engine_key(graph, "float32", wider, DEVICE),
+        engine_key(graph, "float32", SHAPES, dataclasses.replace(DEVICE, compute_capability="8.9")),
+        engine_key(graph, "float32", SHAPES, dataclasses.replace(DEVICE, tensorrt="10.13.3.10")),
+        engine_key(graph, "tf32", SHAPES, DEVICE),
+        dataclasses.replace(engine_key(graph, "float32", SHAPES, DEVICE), settings="another way"),
     ]
-    assert len({key.digest for key in keys}) == len({key.file for key in keys}) == 6
+    assert len({key.digest for key in keys}) == len({key.file for key in keys}) == 7
     renamed = dataclasses.replace(DEVICE, name="NVIDIA H100 80GB HBM3")
-    assert engine_key(graph, SHAPES, renamed).digest == keys[0].digest
+    assert engine_key(graph, "float32", SHAPES, renamed).digest == keys[0].digest
 
 
 def test_external_weights_count(graph: Path, tmp_path: Path) -> None:

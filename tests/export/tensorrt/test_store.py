@@ -13,7 +13,7 @@ from sat2sound.errors import ConfigurationError
 from sat2sound.export.tensorrt.keys import EngineKey
 from sat2sound.export.tensorrt.store import EngineStore
 
-KEY = EngineKey(onnx="ab" * 32, compute_capability="9.0", tensorrt="10.13.3.9", shapes="{}")
+KEY = EngineKey(onnx="ab" * 32, compute_capability="9.0", tensorrt="10.13.3.9", shapes="{}", settings="made")
 
 
 class Builder:

@@ -84,3 +84,13 @@ def test_an_accelerator_that_this_build_lacks_is_refused() -> None:
     wanted = {"optimization": {"execution_accelerators": {"cpu_execution_accelerator": [{"name": "openvino"}]}}}
     with pytest.raises(ValueError, match="has no openvino"):
         providers(wanted, "CPU", 0)
+
+
+def test_settings_of_the_gpu_reach_its_provider_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    available = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
+    listed = [{"name": "cuda", "parameters": {"use_tf32": "0"}}]
+    wanted = {"optimization": {"execution_accelerators": {"gpu_execution_accelerator": listed}}}
+    expected = [("CUDAExecutionProvider", {"use_tf32": "0", "device_id": "1"}), "CPUExecutionProvider"]
+    assert providers(wanted, "GPU", 1) == expected
+    assert providers({}, "GPU", 0) == [("CUDAExecutionProvider", {"device_id": "0"}), "CPUExecutionProvider"]
