@@ -21,7 +21,7 @@ from rasterio.transform import Affine
 from benchmarks.map_quality import PROMPTS
 from benchmarks.mosaic import write_mosaic
 from sat2sound.clients.cli.map_progress import cells_progress, print_report
-from sat2sound.clients.cli.terminal import Steps
+from sat2sound.clients.cli.terminal import Steps, print_notes
 from sat2sound.clients.client import Sat2SoundClient
 from sat2sound.clients.maps import api
 from sat2sound.clients.maps.answer import answer_queries
@@ -97,7 +97,7 @@ def draw(picture: Picture, client: Sat2SoundClient, scratch: Path, out: Path) ->
     """Embed, ask, draw."""
     store, answer = scratch / f"{picture.name}.zarr", scratch / f"{picture.name}.tif"
     with cells_progress(picture.name) as notify:
-        report = api.embed(str(picture.imagery), store, client, notify=notify, **picture.options)
+        report = api.embed(str(picture.imagery), store, client, notify=notify, warn=print_notes, **picture.options)
     print_report(report, as_json=False)
     answer_queries(store, client, picture.texts, [], answer)
     imagery, _ = choose_imagery(str(picture.imagery), None, ImageryOptions())

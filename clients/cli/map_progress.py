@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from sat2sound.clients.cli.terminal import print_json, print_notes
+from sat2sound.clients.cli.terminal import print_json
 from sat2sound.clients.maps.embedding import EmbeddingReport, Report
 from sat2sound.clients.maps.store import Status
 
@@ -56,11 +56,10 @@ def print_report(report: EmbeddingReport, as_json: bool) -> None:
     if as_json:
         print_json(report.to_json())
         return
-    print_notes(report.notes)
     counts = report.counts
     typer.echo(f"{report.path}: {counts[Status.DONE]:,} of {sum(counts.values()):,} cells embedded")
     if counts[Status.NODATA]:
-        typer.echo(f"  {counts[Status.NODATA]:,} without imagery (masked)")
+        typer.echo(f"  {counts[Status.NODATA]:,} without imagery, or outside the area (masked)")
     for reason, count in sorted(report.failures.items()):
         typer.echo(f"  {count:,} failed (masked; --retry-failed takes them up again): {reason}")
     if counts[Status.PENDING]:

@@ -108,7 +108,7 @@ def embed(
     --datetime 2024-06-01/2024-08-31 --max-cloud 10 --area region.geojson --out region.zarr[/]
     """
     from sat2sound.clients.cli.map_progress import cells_progress, print_report
-    from sat2sound.clients.cli.terminal import Steps
+    from sat2sound.clients.cli.terminal import Steps, print_notes
     from sat2sound.clients.client import Sat2SoundClient
     from sat2sound.clients.maps import api
     from sat2sound.clients.maps.area import area_of_box, area_of_file
@@ -122,7 +122,7 @@ def embed(
     region = area_of_box(_numbers(bbox, "--bbox")) if bbox else area_of_file(area) if area else None
     low_high = _numbers(value_range, "--value-range", 2) if value_range else None
     source = ImageryOptions(
-        bands=[int(band) for band in _numbers(bands, "--bands")] if bands else None,
+        bands=_band_numbers(bands),
         value_range=(low_high[0], low_high[1]) if low_high else None,
         max_zoom=max_zoom,
         search=StacSearch(collection, datetime, max_cloud, bands=tuple(assets.split(","))),
@@ -147,6 +147,7 @@ def embed(
             dtype=dtype,
             settings=settings,
             notify=notify,
+            warn=lambda notes: print_notes(notes, stderr=True),
         )
     print_report(report, as_json)
     if not report.complete:
@@ -187,13 +188,14 @@ def query(
     from sat2sound.clients.maps.answer import answer_queries
     from sat2sound.clients.maps.places import best_places, write_geojson
     from sat2sound.clients.maps.store import open_map_store
-    from sat2sound.clients.maps.zones import zonal_statistics
+    from sat2sound.clients.maps.zones import read_zones, zonal_statistics
     from sat2sound.clients.servers import chosen_server
 
     texts, recordings = list(text or ()), list(audio or ())
     if not texts and not recordings:
         raise typer.BadParameter("give at least one --text or --audio")
     opened = open_map_store(store)
+    layer = read_zones(zones) if zones else None  # before the work: it may be unusable
     with (
         chosen_server(server, Steps()) as found,
         Sat2SoundClient(found.url) as client,
@@ -204,9 +206,9 @@ def query(
     if top:
         apart = opened.footprint.metres
         written["top"] = str(write_geojson(top, best_places(out, places, apart)))
-    if zones:
+    if layer is not None:
         target = zones_out or out.with_suffix(".zones.geojson")
-        written["zones"] = str(write_geojson(target, zonal_statistics(out, zones)))
+        written["zones"] = str(write_geojson(target, zonal_statistics(out, layer)))
     if as_json:
         print_json(written)
     else:
@@ -245,11 +247,19 @@ def preview(
     low, high = _numbers(percentiles, "--percentiles", 2)
     beneath = None
     if imagery:
-        numbers = [int(band) for band in _numbers(bands, "--bands")] if bands else None
-        beneath, facts = choose_imagery(imagery, None, ImageryOptions(bands=numbers))
+        beneath, facts = choose_imagery(imagery, None, ImageryOptions(bands=_band_numbers(bands)))
         print_notes(facts.notes)
     layers = read_layers(raster, beneath, (low, high))
     typer.echo((draw_png if out.suffix == ".png" else draw_page)(layers, out, title=title))
+
+
+def _band_numbers(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    numbers = _numbers(text, "--bands")
+    if not all(number.is_integer() for number in numbers):
+        raise typer.BadParameter(f"--bands wants whole numbers separated by commas, not {text!r}")
+    return [int(number) for number in numbers]
 
 
 def _numbers(text: str | None, option: str, count: int | None = None) -> list[float]:

@@ -57,9 +57,9 @@ def print_times(stages: dict[str, float], requests: int) -> None:
     Console(highlight=False).print(lines)
 
 
-def print_notes(notes: Iterable[str]) -> None:
-    """What to know before believing the result."""
-    console = Console(highlight=False)
+def print_notes(notes: Iterable[str], *, stderr: bool = False) -> None:
+    """What to know before believing the result. stderr: where it comes before the result, as progress does."""
+    console = Console(highlight=False, stderr=stderr)
     for note in notes:
         console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
 

@@ -11,7 +11,7 @@ scores.score.isel(query=0).plot()
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import xarray as xr
@@ -49,12 +49,14 @@ def embed(
     dtype: str = "int8",
     settings: RunSettings | None = None,
     notify: Report = lambda finished, total: None,
+    warn: Callable[[Sequence[str]], None] = lambda notes: None,
 ) -> EmbeddingReport:
     """Embed an area, or go on where an earlier call with the same arguments ended.
 
     imagery: as `sat2sound map embed --imagery`. area: west, south, east, north in degrees, or a GeoJSON file; default:
     the raster's extent. spacing: metres, default the crop's footprint. month: 1 to 12; hour: local, 0 to 23. dtype:
-    float32, float16 or int8. notify: called with finished and all pending cells. Raises Sat2SoundError.
+    float32, float16 or int8. notify: called with finished and all pending cells. warn: called before the work with
+    what to know about the imagery (also in the report). Raises Sat2SoundError.
     """
     stored = check_stored_type(dtype)
     region = _area(area)
@@ -72,6 +74,7 @@ def embed(
         min_valid=min_valid,
         stored=stored,
     )
+    warn(notes)
     url = client.connection.url
     return fill_map(Path(out), plan, model, url, notes=notes, settings=settings, report=notify)
 

@@ -81,7 +81,8 @@ def area_of_file(path: Path) -> Area:
 
 def _geometries(document: Any) -> list[Any]:
     if document["type"] == "FeatureCollection":
-        return [feature["geometry"] for feature in document["features"]]
+        # RFC 7946: a feature without a place has the geometry null
+        return [feature["geometry"] for feature in document["features"] if feature["geometry"] is not None]
     return [document["geometry"] if document["type"] == "Feature" else document]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from sat2sound.clients.maps.identity import ModelIdentity
 from sat2sound.clients.maps.plan import Plan
 from sat2sound.clients.maps.stac_item import write_item
 from sat2sound.clients.maps.store import MapStore, Status, create_map, exclusive, resume_map
-from sat2sound.clients.maps.worker import BlockResult, Work, close_clients, embed_block, failed_block
+from sat2sound.clients.maps.worker import BlockResult, RunPlugin, Work, close_clients, embed_for_run, failed_block
 from sat2sound.clients.maps.writer import Writer
 from sat2sound.clients.retries import Patience
 
@@ -118,8 +120,8 @@ def _run(store: MapStore, work: Work, settings: RunSettings, report: Report) -> 
     todo = _pending(store, work.plan.block_side)
     try:
         with _cluster(settings) as client:
-            shared = client.scatter(work, broadcast=True, hash=False)
-            for result in _results(client, shared, todo, max(1, settings.concurrency)):
+            _await_worker(client, settings.patience)
+            for result in _results(client, work, todo, max(1, settings.concurrency)):
                 writer.add(result)
                 finished += int((result.status != Status.PENDING).sum())
                 embedded += int(result.cells.sum())
@@ -130,16 +132,39 @@ def _run(store: MapStore, work: Work, settings: RunSettings, report: Report) -> 
     return embedded
 
 
+def _await_worker(client: Client, patience: float) -> None:
+    """A scheduler without workers, as while a cluster grows, is waited for as long as a server would be."""
+    try:
+        client.wait_for_workers(1, timeout=max(1.0, patience))
+    except TimeoutError:
+        raise MapError(
+            f"the Dask scheduler has had no worker for {patience:g} seconds",
+            fix="start workers (dask worker ADDRESS), or raise --patience",
+        ) from None
+
+
 def _results(
-    client: Client, work: Any, todo: Iterator[tuple[Block, npt.NDArray[np.bool_]]], concurrency: int
+    client: Client, work: Work, todo: Iterator[tuple[Block, npt.NDArray[np.bool_]]], concurrency: int
 ) -> Iterator[BlockResult]:
     """Results as they come. At most `concurrency` blocks are with the workers, which bounds memory and requests."""
+    run = f"sat2sound-map-{uuid.uuid4().hex}"
+    client.register_plugin(RunPlugin(work), name=run)
+    try:
+        yield from _spread(client, run, todo, concurrency)
+    finally:
+        with suppress(OSError, TimeoutError, CancelledError):  # a scheduler that has gone has forgotten it anyway
+            client.unregister_worker_plugin(run)
+
+
+def _spread(
+    client: Client, run: str, todo: Iterator[tuple[Block, npt.NDArray[np.bool_]]], concurrency: int
+) -> Iterator[BlockResult]:
     submitted: dict[Any, tuple[Block, npt.NDArray[np.bool_]]] = {}
     running = as_completed(loop=client.loop)
 
     def submit_next() -> None:
         for block, wanted in todo:
-            future = client.submit(embed_block, work, block, wanted, pure=False)
+            future = client.submit(embed_for_run, run, block, wanted, pure=False)
             submitted[future.key] = (block, wanted)
             running.add(future)
             return
@@ -153,6 +178,11 @@ def _results(
         except KilledWorker as error:  # the workers that took this block died one after another
             none = np.zeros_like(wanted, dtype=np.uint8)
             result = failed_block(block, wanted, none, f"workers died: {type(error).__name__}")
+        except CancelledError:
+            raise MapError(
+                "the connection to the Dask scheduler was lost",
+                fix="start it again, then run the same command again: what is done is kept",
+            ) from None
         future.release()
         submit_next()
         yield result

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import rasterio
 from pyproj import Transformer
 
@@ -15,7 +17,8 @@ from sat2sound.clients.maps.area import LONGITUDE_LATITUDE
 from sat2sound.clients.maps.store import storing
 from sat2sound.errors import InvalidInput
 
-_CANDIDATES = 200_000  # cells with the highest scores that are looked at: bounds memory and time
+_CANDIDATES = 200_000  # cells with the highest scores that are looked at in one pass: bounds memory
+_NO_DISTANCE = 1e-6  # only keeps a cell from being chosen twice
 
 
 def best_places(raster_path: Path, count: int, apart: float) -> dict[str, Any]:
@@ -45,32 +48,43 @@ def best_places(raster_path: Path, count: int, apart: float) -> dict[str, Any]:
 
 
 def _chosen(raster: Any, band: int, count: int, apart: float) -> list[tuple[float, float, float]]:
-    scores, positions = _candidates(raster, band)
-    order = np.argsort(-scores, kind="stable")
-    a, b, c, d, e, f = tuple(raster.transform)[:6]
+    """x, y, score of the best cells. Passes over the raster: all candidates of one may lie around a few places."""
+    apart = max(apart, _NO_DISTANCE)
     chosen: list[tuple[float, float, float]] = []
-    for index in order:
-        row, column = divmod(int(positions[index]), raster.width)
-        x, y = a * (column + 0.5) + b * (row + 0.5) + c, d * (column + 0.5) + e * (row + 0.5) + f
-        if all((x - other[0]) ** 2 + (y - other[1]) ** 2 >= apart**2 for other in chosen):
-            chosen.append((x, y, float(scores[index])))
-            if len(chosen) == count:
-                break
+    while len(chosen) < count:
+        candidates = _candidates(raster, band, chosen, apart)
+        if not len(candidates):
+            break
+        while len(candidates) and len(chosen) < count:
+            x, y, score = map(float, candidates[0])
+            chosen.append((x, y, score))
+            # without a distance to keep, the next one is simply the next best
+            candidates = candidates[_far(candidates, x, y, apart)] if apart > _NO_DISTANCE else candidates[1:]
     return chosen
 
 
-def _candidates(raster: Any, band: int) -> tuple[Any, Any]:
-    """The highest scores and their flat positions, gathered block by block."""
-    scores, positions = np.empty(0, np.float32), np.empty(0, np.int64)
+def _far(table: npt.NDArray[np.float64], x: float, y: float, apart: float) -> npt.NDArray[np.bool_]:
+    """Which rows (x, y, ...) lie at least `apart` from a place."""
+    return np.asarray((table[:, 0] - x) ** 2 + (table[:, 1] - y) ** 2 >= apart**2)
+
+
+def _candidates(
+    raster: Any, band: int, chosen: Sequence[tuple[float, float, float]], apart: float
+) -> npt.NDArray[np.float64]:
+    """x, y, score of the best cells away from those chosen, best first: [n, 3], gathered block by block."""
+    best = np.empty((0, 3))
+    a, b, c, d, e, f = tuple(raster.transform)[:6]
     for _, window in raster.block_windows(band):
         block = raster.read(band, window=window)
         rows, columns = np.nonzero(np.isfinite(block))
-        scores = np.concatenate([scores, block[rows, columns]])
-        positions = np.concatenate([positions, (rows + window.row_off) * raster.width + columns + window.col_off])
-        if len(scores) > _CANDIDATES:
-            kept = np.argpartition(-scores, _CANDIDATES)[:_CANDIDATES]
-            scores, positions = scores[kept], positions[kept]
-    return scores, positions
+        down, across = rows + window.row_off + 0.5, columns + window.col_off + 0.5
+        found = np.column_stack([a * across + b * down + c, d * across + e * down + f, block[rows, columns]])
+        for x, y, _ in chosen:
+            found = found[_far(found, x, y, apart)]
+        best = np.concatenate([best, found])
+        if len(best) > _CANDIDATES:
+            best = best[np.argpartition(-best[:, 2], _CANDIDATES)[:_CANDIDATES]]
+    return np.asarray(best[np.argsort(-best[:, 2], kind="stable")])
 
 
 def write_geojson(path: Path, collection: dict[str, Any] | str) -> Path:

@@ -61,6 +61,12 @@ def read_layers(path: Path, imagery: Imagery | None, percentiles: tuple[float, f
             size = (max(1, round(raster.height / factor)), max(1, round(raster.width / factor)))
             scores = raster.read(out_shape=(raster.count, *size)).astype(np.float32)
             names = tuple(name or f"band {band}" for band, name in enumerate(raster.descriptions, 1))
+            if raster.crs is None:
+                raise InvalidInput(
+                    f"{path} has no coordinate reference system",
+                    expected="a GeoTIFF of `sat2sound map query`",
+                    fix="check the path",
+                )
             bounds, crs, tags = raster.bounds, raster.crs.to_wkt(), dict(raster.tags())
     except rasterio.errors.RasterioError as error:
         raise InvalidInput(
@@ -116,7 +122,7 @@ def draw_png(layers: Layers, path: Path, *, title: str = "") -> Path:
     if layers.metres:
         _scale_bar(figure.axes[0], layers)
     if title:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(title, fontsize=10, parse_math=False)
     with storing(path), replacing_file(path) as partial:
         figure.savefig(partial, dpi=100, format="png")
     return path
@@ -126,7 +132,8 @@ def _frame(axis: Any, title: str, layers: Layers) -> None:
     left, right, bottom, top = layers.extent
     axis.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal")
     # Cut rather than wrapped: the layout makes no room for wrapped titles.
-    axis.set_title(title if len(title) < 50 else f"{title[:47]}...", fontsize=10)
+    # A query is plain text: a dollar sign in it begins no formula.
+    axis.set_title(title if len(title) < 50 else f"{title[:47]}...", fontsize=10, parse_math=False)
 
 
 def scale_bar_metres(width: float) -> float:

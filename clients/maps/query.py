@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +34,7 @@ def embed_queries(client: Sat2SoundClient, texts: Sequence[str], recordings: Seq
     """Embed texts, then recordings. Raises InvalidInput if there are none, ClientError."""
     if not texts and not recordings:
         raise InvalidInput("there is nothing to ask", expected="a text or a recording", fix="give --text or --audio")
-    queries = []
+    queries: list[Query] = []
     if texts:
         for text, embedding in zip(texts, client.embed_text(list(texts)), strict=True):
             queries.append(Query(text, "text", hashlib.sha256(text.encode()).hexdigest(), embedding))
@@ -42,7 +42,17 @@ def embed_queries(client: Sat2SoundClient, texts: Sequence[str], recordings: Seq
         contents = [path.read_bytes() for path in recordings]
         for path, data, embedding in zip(recordings, contents, client.embed_audio(contents), strict=True):
             queries.append(Query(path.name, "audio", hashlib.sha256(data).hexdigest(), embedding))
-    return queries
+    return [replace(query, name=name) for query, name in zip(queries, _unlike([q.name for q in queries]), strict=True)]
+
+
+def _unlike(names: Sequence[str]) -> list[str]:
+    """Names by which bands can be told apart: the second "gulls.wav" (of another folder) becomes "gulls.wav (2)"."""
+    seen: dict[str, int] = {}
+    different = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        different.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return different
 
 
 def open_map(path: Path) -> xr.Dataset:

@@ -6,6 +6,7 @@ status is written after its embedding: whenever a run is killed, what the status
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -224,9 +225,14 @@ def shared(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(path: Path, kind: int, problem: str) -> Iterator[None]:
+    real = path.resolve()  # one lock, by whatever link a map is reached
+    if not real.name or not path.name:
+        raise NotAMap(f"{path} is no name for a map", fix="give a folder of its own, e.g. area.zarr")
     with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
+        handle = _open_lock(real.with_name(f".{real.name}.lock"), may_only_read=kind == fcntl.LOCK_SH)
+    if handle is None:
+        yield
+        return
     try:
         try:
             fcntl.flock(handle, kind | fcntl.LOCK_NB)
@@ -235,6 +241,17 @@ def _locked(path: Path, kind: int, problem: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _open_lock(lock: Path, *, may_only_read: bool) -> int | None:
+    """A handle of the lock's file; None where a reader may not make one: a copied map, which no run writes to here."""
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        if not may_only_read or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return os.open(lock, os.O_RDONLY) if lock.exists() else None
 
 
 @contextmanager

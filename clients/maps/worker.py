@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from distributed import WorkerPlugin, get_worker
 
 from sat2sound.clients.client import Sat2SoundClient
 from sat2sound.clients.errors import ClientError, InvalidItems, InvalidRequest, RequestTooLarge, ServerFault
@@ -49,6 +50,19 @@ class BlockResult:
     values: npt.NDArray[Any] | None = None
     scales: npt.NDArray[np.float32] | None = None
     reasons: dict[str, int] = field(default_factory=dict)
+
+
+class RunPlugin(WorkerPlugin):
+    """Brings a run's Work to every worker, also to those that join, or come back after a crash, while it runs."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+
+def embed_for_run(run: str, block: Block, wanted: npt.NDArray[np.bool_]) -> BlockResult:
+    """`embed_block` on a Dask worker. run: the name of its RunPlugin."""
+    plugin: Any = get_worker().plugins[run]
+    return embed_block(plugin.work, block, wanted)
 
 
 def embed_block(work: Work, block: Block, wanted: npt.NDArray[np.bool_]) -> BlockResult:

@@ -11,19 +11,18 @@ import numpy as np
 import rasterio
 from exactextract import exact_extract
 from pyogrio.errors import DataLayerError, DataSourceError
+from rasterio.warp import transform_bounds
+from shapely.geometry import box
 
 from sat2sound.clients.maps.area import LONGITUDE_LATITUDE
 from sat2sound.errors import InvalidInput
 
+_POLYGONS = ("Polygon", "MultiPolygon")
 STATISTICS = ("mean", "max", "min", "stdev", "count")  # count: covered cells, with their covered fraction
 
 
-def zonal_statistics(raster_path: Path, zones: Path) -> dict[str, Any]:
-    """The layer as GeoJSON with, per query (band), the statistics over each polygon, cells weighted by coverage.
-
-    Properties: those of the layer, and "<query>: <statistic>". Polygons without a scored cell get null, and their count
-    is 0. Raises InvalidInput for a layer that cannot be used.
-    """
+def read_zones(zones: Path) -> geopandas.GeoDataFrame:
+    """A layer of polygons. Raises InvalidInput if it cannot be used."""
     try:
         layer = geopandas.read_file(zones)
     except (DataSourceError, DataLayerError, OSError, ValueError) as error:
@@ -32,21 +31,44 @@ def zonal_statistics(raster_path: Path, zones: Path) -> dict[str, Any]:
         raise _bad(zones, "holds no shapes")
     if layer.crs is None:
         raise _bad(zones, "has no coordinate reference system")
-    if not layer.geom_type.isin(["Polygon", "MultiPolygon"]).all():
+    if not layer.geom_type.isin(_POLYGONS).all():
         raise _bad(zones, f"holds {', '.join(sorted(set(layer.geom_type.astype(str))))}")
+    return layer
+
+
+def zonal_statistics(raster_path: Path, layer: geopandas.GeoDataFrame) -> dict[str, Any]:
+    """A layer (of `read_zones`) as GeoJSON with, per query (band), statistics over each polygon, weighted by coverage.
+
+    Properties: those of the layer, and "<query>: <statistic>". Polygons without a scored cell get null, and their count
+    is 0.
+    """
     with rasterio.open(raster_path, driver="GTiff") as raster:
-        there = layer.to_crs(raster.crs)
+        there = _around(layer, raster)
+        found: dict[Any, dict[str, float]] = {row: {} for row in layer.index}
         names = [name or f"band {band}" for band, name in enumerate(raster.descriptions, 1)]
-        found = exact_extract(raster, there, list(STATISTICS), output="pandas", strategy="raster-sequential")
-    document: dict[str, Any] = json.loads(layer.to_crs(LONGITUDE_LATITUDE).to_json())
+        if len(there):
+            table = exact_extract(raster, there, list(STATISTICS), output="pandas", strategy="raster-sequential")
+            found |= dict(zip(there.index, table.to_dict("records"), strict=True))
+    document: dict[str, Any] = json.loads(layer.to_crs(LONGITUDE_LATITUDE).to_json(default=str))
     prefixes = [f"band_{band}_" if len(names) > 1 else "" for band in range(1, len(names) + 1)]
-    for row, feature in enumerate(document["features"]):
+    for row, feature in zip(layer.index, document["features"], strict=True):
         for name, prefix in zip(names, prefixes, strict=True):
             for statistic in STATISTICS:
-                value = float(found[f"{prefix}{statistic}"].iloc[row])
-                feature["properties"][f"{name}: {statistic}"] = round(value, 6) if np.isfinite(value) else None
+                value = found[row].get(f"{prefix}{statistic}", 0.0 if statistic == "count" else None)
+                if value is not None:
+                    value = round(float(value), 6) if np.isfinite(value) else None
+                feature["properties"][f"{name}: {statistic}"] = value
     document.pop("crs", None)  # GeoJSON is in degrees, always
     return document
+
+
+def _around(layer: geopandas.GeoDataFrame, raster: Any) -> geopandas.GeoDataFrame:
+    """Shapes near the raster, in its CRS, cut off beyond it: far away, that CRS may have no coordinates for them."""
+    left, bottom, right, top = transform_bounds(raster.crs, layer.crs, *raster.bounds)
+    margin = 0.1 * max(right - left, top - bottom)
+    near = layer.geometry.make_valid().intersection(box(left - margin, bottom - margin, right + margin, top + margin))
+    kept = near[near.geom_type.isin(_POLYGONS) & ~near.is_empty]
+    return geopandas.GeoDataFrame(geometry=kept).to_crs(raster.crs)
 
 
 def _bad(path: Path, problem: str) -> InvalidInput:

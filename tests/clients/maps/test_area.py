@@ -43,8 +43,9 @@ def test_boxes_that_are_none(box: list[float], said: str) -> None:
         TRIANGLE,
         {"type": "Feature", "properties": {}, "geometry": TRIANGLE},
         {"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {}, "geometry": TRIANGLE}]},
+        {"type": "FeatureCollection", "features": [{"geometry": None}, {"geometry": TRIANGLE}]},
     ],
-    ids=["geometry", "feature", "collection"],
+    ids=["geometry", "feature", "collection", "a feature without a place"],
 )
 def test_polygons_of_a_file(document: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "region.geojson"

@@ -82,6 +82,7 @@ def test_mistakes_end_with_their_code_and_one_line(
     failed(embed("--bbox", "7,47,8,48", "--area", "a.geojson"), ExitCode.INVALID, "--bbox or --area, not both")
     failed(embed("--area", "absent.geojson"), ExitCode.INVALID, "cannot be read")
     failed(embed("--bands", "1,2,9"), ExitCode.INVALID, "three numbers from 1 to 3")
+    failed(embed("--bands", "1.5,2,3"), ExitCode.INVALID, "--bands wants whole numbers")
     failed(embed("--month", "13"), ExitCode.INVALID, "month is 13")
     failed(embed("--spacing", "0"), ExitCode.INVALID, "the spacing is 0 metres")
     failed(embed("--spacing", "0.0001"), ExitCode.INVALID, "choose a greater --spacing")
@@ -95,6 +96,8 @@ def test_mistakes_end_with_their_code_and_one_line(
     failed(nowhere, ExitCode.UNAVAILABLE, "error: 127.0.0.1:9")
     failed(here("query", "absent.zarr", "--text", "a", "--out", "a.tif", *to), ExitCode.INVALID,
            "does not exist")  # fmt: skip
+    query = ("query", store, "--text", "a", "--out", "a.tif", *to)
+    failed(here(*query, "--zones", "absent.geojson"), ExitCode.INVALID, "the zones absent.geojson cannot be read")
     failed(here("query", store, "--out", "a.tif", *to), ExitCode.INVALID, "at least one --text or --audio")
     failed(here("preview", "absent.tif", "--out", "a.png"), ExitCode.INVALID, "cannot read absent.tif")
     failed(here("preview", "absent.tif", "--out", "a.gif"), ExitCode.INVALID, ".png or .html")
@@ -106,7 +109,7 @@ def test_warnings_are_shown(tiny_server: Any, tmp_path: Path) -> None:
     raster = write_raster(tmp_path / "a.tif", random, resolution=10.0, colours=None)
     done = run("embed", "--imagery", raster, "--out", "a.zarr", "--server", tiny_server.grpc_url, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    said = " ".join(done.stdout.split())
+    said = " ".join(done.stderr.split())
     assert "note: the raster has 2 bands: the first is shown as grey" in said
     assert "note: uint16 values are stretched to 8 bits" in said
     assert "note: the imagery has 10 m per pixel, 33 times coarser" in said

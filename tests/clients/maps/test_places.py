@@ -44,3 +44,16 @@ def test_no_more_than_there_are(raster: Path) -> None:
     assert sum(feature["properties"]["query"] == "frogs" for feature in features) == 50 * 57
     with pytest.raises(InvalidInput, match="0 places"):
         best_places(raster, 0, apart=1.0)
+
+
+def test_all_candidates_of_a_pass_may_lie_together(tmp_path: Path) -> None:
+    """A loud place of more cells than are looked at in one pass, and a quieter one elsewhere."""
+    scores = np.full((600, 600), 0.1, np.float32)
+    scores[:500, :500] = 0.9
+    scores[0, 0], scores[590, 590] = 1.0, 0.5
+    path = tmp_path / "scores.tif"
+    with rasterio.open(path, "w", driver="GTiff", count=1, height=600, width=600, dtype="float32", nodata=np.nan,
+                       tiled=True, crs=UTM, transform=Affine(1, 0, 500_000, 0, -1, 5_400_000)) as output:  # fmt: skip
+        output.write(scores[None])
+    features = best_places(path, 2, apart=720.0)["features"]
+    assert [feature["properties"]["score"] for feature in features] == pytest.approx([1.0, 0.5])

@@ -83,5 +83,18 @@ def test_mistakes(answer: Path, tmp_path: Path) -> None:
     with rasterio.open(tmp_path / "empty.tif", "w", driver="GTiff", count=1, height=2, width=2, dtype="float32",
                        crs=UTM, transform=Affine(10, 0, 5e5, 0, -10, 5.4e6)) as output:  # fmt: skip
         output.write(np.full((1, 2, 2), np.nan, np.float32))
+    with rasterio.open(tmp_path / "nowhere.tif", "w", driver="GTiff", count=1, height=2, width=2, dtype="float32",
+                       transform=Affine(10, 0, 5e5, 0, -10, 5.4e6)) as output:  # fmt: skip
+        output.write(np.zeros((1, 2, 2), np.float32))
+    with pytest.raises(InvalidInput, match="no coordinate reference system"):
+        read_layers(tmp_path / "nowhere.tif", None)
     with pytest.raises(MapError, match="no scored cell"):
         read_layers(tmp_path / "empty.tif", None)
+
+
+def test_queries_are_plain_text_not_formulas(answer: Path, made_map: Any, tmp_path: Path) -> None:
+    texts = [r"a bus for $5 and $\bus$", "two\nlines"]
+    raster = answer_queries(made_map.store, made_map.client, texts, [], tmp_path / "odd.tif").raster
+    layers = read_layers(raster, None)
+    assert layers.names == tuple(texts)
+    assert draw_png(layers, tmp_path / "odd.png", title=r"$\nothing$").stat().st_size > 1000

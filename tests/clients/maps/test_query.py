@@ -133,6 +133,15 @@ def test_mistakes(made_map: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "map.tif").exists()
 
 
+def test_recordings_of_one_name_are_told_apart(made_map: Any, tmp_path: Path) -> None:
+    for folder in ("north", "south"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "gulls.wav").write_bytes(recording(2.0))
+    recordings = [tmp_path / folder / "gulls.wav" for folder in ("north", "south")]
+    queries = embed_queries(made_map.client, ["gulls.wav"], recordings)
+    assert [query.name for query in queries] == ["gulls.wav", "gulls.wav (2)", "gulls.wav (3)"]
+
+
 def test_other_programs_open_it_too(made_map: Any) -> None:
     """Plain xarray and rioxarray, without this project's help."""
     with warnings.catch_warnings():

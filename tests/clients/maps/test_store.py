@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import multiprocessing
+import os
 import resource
+import tempfile
 import time
 from collections.abc import Iterator
 from multiprocessing.synchronize import Event
@@ -198,3 +200,40 @@ def test_no_more_room(plan: Plan, tmp_path: Path) -> None:
     assert "run the same command again" in said.read_text()
     # Nothing is called done that is not there, and the map can be gone on with.
     assert resume_map(path, plan, identity()).counts()[Status.PENDING] == 24
+
+
+def test_a_map_has_one_lock_by_whatever_link_it_is_reached(tmp_path: Path) -> None:
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "a.zarr")
+    with exclusive(tmp_path / "a.zarr"), pytest.raises(MapInUse), exclusive(tmp_path / "link.zarr"):
+        pass
+
+
+@pytest.mark.parametrize("name", [".", "/"])
+def test_paths_without_a_name(name: str) -> None:
+    with pytest.raises(NotAMap, match="is no name for a map"), exclusive(Path(name)):
+        pass
+
+
+@pytest.mark.parametrize("locked_before", [False, True])
+def test_a_map_of_somebody_else_can_be_read(locked_before: bool) -> None:
+    """In a folder where this user may not write, with the lock of the owner's run or without."""
+    with tempfile.TemporaryDirectory() as folder:  # all folders above it are open to everyone, unlike pytest's
+        path = Path(folder) / "a.zarr"
+        path.mkdir()
+        if locked_before:
+            with exclusive(path):
+                pass
+            (path.with_name(".a.zarr.lock")).chmod(0o644)
+        Path(folder).chmod(0o555)
+        user = os.geteuid()
+        if user == 0:  # may write everywhere
+            os.seteuid(65534)
+        try:
+            with pytest.raises(StorageFailed, match="Permission denied"), exclusive(path):
+                pass
+            with shared(path), shared(path):
+                pass
+        finally:
+            os.seteuid(user)
+            Path(folder).chmod(0o755)

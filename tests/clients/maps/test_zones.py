@@ -11,9 +11,9 @@ import pytest
 import rasterio
 from made_maps import UTM
 from rasterio.transform import Affine
-from shapely.geometry import Point, box
+from shapely.geometry import Point, Polygon, box, mapping
 
-from sat2sound.clients.maps.zones import zonal_statistics
+from sat2sound.clients.maps.zones import read_zones, zonal_statistics
 from sat2sound.errors import InvalidInput
 
 
@@ -44,7 +44,7 @@ def test_cells_count_by_their_covered_share(bands: int, tmp_path: Path) -> None:
         box(600_000, 5_399_900, 600_100, 5_400_000),  # elsewhere
     ]
     scores = write_scores(tmp_path / "scores.tif", bands)
-    found = zonal_statistics(scores, layer(tmp_path / "zones.gpkg", shapes))["features"]
+    found = zonal_statistics(scores, read_zones(layer(tmp_path / "zones.gpkg", shapes)))["features"]
     assert [feature["properties"]["name"] for feature in found] == ["zone 0", "zone 1", "zone 2"]
     for band in range(bands):
         prefix = f"query {band}: "
@@ -61,7 +61,6 @@ def test_cells_count_by_their_covered_share(bands: int, tmp_path: Path) -> None:
 
 
 def test_layers_that_are_none(tmp_path: Path) -> None:
-    scores = write_scores(tmp_path / "scores.tif", 1)
     (tmp_path / "text.geojson").write_text("no layer")
     (tmp_path / "empty.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": []}))
     cases = {
@@ -73,4 +72,25 @@ def test_layers_that_are_none(tmp_path: Path) -> None:
     }
     for path, said in cases.items():
         with pytest.raises(InvalidInput, match=said):
-            zonal_statistics(scores, path)
+            read_zones(path)
+
+
+def test_dates_places_far_away_and_crossed_outlines(tmp_path: Path) -> None:
+    """What real layers hold: attributes of any type, shapes for which the raster's CRS has no coordinates."""
+    scores = write_scores(tmp_path / "scores.tif", 1)
+    crossed = Polygon([(500_000, 5_399_900), (500_100, 5_400_000), (500_100, 5_399_900), (500_000, 5_400_000)])
+    here = geopandas.GeoSeries([crossed], crs=UTM).to_crs("EPSG:4326").iloc[0]
+    shapes = [box(-179, -89.9, 179, 89.9), box(100, -10, 101, -9), here]
+    features = [
+        {"type": "Feature", "properties": {"since": "2024-05-06T10:00:00"}, "geometry": mapping(one)} for one in shapes
+    ]
+    path = tmp_path / "zones.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    world, far, half = (feature["properties"] for feature in zonal_statistics(scores, read_zones(path))["features"])
+    assert world["since"].startswith("2024-05-06")
+    assert (world["query 0: count"], world["query 0: mean"]) == (99, pytest.approx(np.arange(1, 100).mean()))
+    assert (far["query 0: count"], far["query 0: mean"]) == (0, None)
+    assert half["query 0: count"] == pytest.approx(50, abs=1)
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features[1:2]}))
+    (alone,) = zonal_statistics(scores, read_zones(path))["features"]
+    assert alone["properties"]["query 0: count"] == 0
