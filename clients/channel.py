@@ -67,7 +67,8 @@ def channel_options(url: str, access: Access, max_message_bytes: int) -> list[tu
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", KEEPALIVE_MILLISECONDS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MILLISECONDS),
-        ("grpc.http2.max_pings_without_data", 0),
+        # A server forgives two pings between data; at the third it would end the connection, and with it a long call.
+        ("grpc.http2.max_pings_without_data", 2),
         # Requests go round all addresses of a headless service; with one address it is the same as no policy.
         ("grpc.lb_policy_name", "round_robin"),
         ("grpc.dns_min_time_between_resolutions_ms", RESOLUTION_MILLISECONDS),

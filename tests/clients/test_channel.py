@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from raw_client import pixel_inputs
 
 from sat2sound.clients.async_client import AsyncSat2SoundClient
 from sat2sound.clients.channel import check_address, target
@@ -17,6 +18,7 @@ from sat2sound.clients.client import Sat2SoundClient
 from sat2sound.clients.connection import Connection
 from sat2sound.clients.deadlines import Deadline
 from sat2sound.clients.errors import ServerUnavailable
+from sat2sound.clients.retries import Patience
 from sat2sound.errors import InvalidInput
 from sat2sound.serving.launcher import TritonServer
 
@@ -33,6 +35,17 @@ def test_several_addresses() -> None:
 def test_names_do_not_go_in_lists(url: str) -> None:
     with pytest.raises(InvalidInput, match=r"not all IPv4 or all IPv6.*headless"):
         check_address(url)
+
+
+def test_a_long_call_is_not_taken_for_an_attack(tiny_server: TritonServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton ends connections with "too many pings"; a ping each 0.3 s stands for those of minutes."""
+    monkeypatch.setattr("sat2sound.clients.channel.KEEPALIVE_MILLISECONDS", 300)
+    start = time.monotonic()
+    connection = Connection(tiny_server.grpc_url, patience=Patience(seconds=0.0))
+    answer = connection.infer("embed_pixels", pixel_inputs(gsd=2000.0), Deadline(60))  # the tiny graph's milliseconds
+    connection.close()
+    assert answer["EMBEDDING"].shape == (1, 256)
+    assert time.monotonic() - start > 1.5
 
 
 @pytest.fixture
