@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from google.protobuf import text_format
+from google.protobuf import text_format  # type: ignore[import-untyped]
 from raw_client import pixel_inputs
 from tritonclient.grpc import model_config_pb2
 
