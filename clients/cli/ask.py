@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,8 +36,11 @@ def listen(
 
     [cyan]sat2sound listen beach.jpg[/]
 
+    [cyan]curl -s https://example.org/tile.png | sat2sound listen - --month 7[/]
+
     [cyan]sat2sound listen field.tif --month 7 --hour 5 --top-k 3 --json | jq .ranking[/]
     """
+    from sat2sound.clients.cli.standard_input import readable
     from sat2sound.clients.cli.terminal import Steps, print_json, print_notes, print_ranking
     from sat2sound.clients.client import Sat2SoundClient
     from sat2sound.clients.scene import ImageMetadata, scene_of_file
@@ -44,9 +48,12 @@ def listen(
 
     metadata = ImageMetadata(satellite, zoom_level, gsd, latitude, longitude, month, hour)
     metadata.check()
-    _check_files(image)
-    with chosen_server(server, Steps()) as found, Sat2SoundClient(found.url, deadline=deadline) as client:
-        scene = scene_of_file(image, metadata, found.expects.satellite)
+    with ExitStack() as stack:
+        path = stack.enter_context(readable(image))
+        _check_files(path)
+        found = stack.enter_context(chosen_server(server, Steps()))
+        client = stack.enter_context(Sat2SoundClient(found.url, deadline=deadline))
+        scene = scene_of_file(path, metadata, found.expects.satellite)
         (ranking,) = client.retrieve_sounds(scene.data, top_k=top_k, **scene.metadata.options())
         version = client.server_version()
     notes = [*scene.notes, *_ignored(found.model, metadata)]
@@ -88,6 +95,7 @@ def score(
     """
     import numpy as np
 
+    from sat2sound.clients.cli.standard_input import readable
     from sat2sound.clients.cli.terminal import Steps, print_json, print_notes, print_scores
     from sat2sound.clients.client import Sat2SoundClient
     from sat2sound.clients.scene import ImageMetadata, scene_of_file
@@ -98,9 +106,12 @@ def score(
         raise typer.BadParameter("give at least one --text or --audio")
     metadata = ImageMetadata(satellite, zoom_level, gsd, latitude, longitude, month, hour)
     metadata.check()
-    _check_files(image, *recordings)
-    with chosen_server(server, Steps()) as found, Sat2SoundClient(found.url, deadline=deadline) as client:
-        scene = scene_of_file(image, metadata, found.expects.satellite)
+    with ExitStack() as stack:
+        path = stack.enter_context(readable(image))
+        _check_files(path, *recordings)
+        found = stack.enter_context(chosen_server(server, Steps()))
+        client = stack.enter_context(Sat2SoundClient(found.url, deadline=deadline))
+        scene = scene_of_file(path, metadata, found.expects.satellite)
         queries = [client.embed_text(texts)] if texts else []
         queries += [client.embed_audio(recordings)] if recordings else []
         (scores,) = client.score_queries(scene.data, np.concatenate(queries), **scene.metadata.options())

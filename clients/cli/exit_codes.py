@@ -39,7 +39,7 @@ MEANINGS = {
     ExitCode.NO_SERVER: "a server or its model repository could not be made ready here",
     ExitCode.NO_TILE: "the image service gave no tile",
     ExitCode.DIFFERS: "a graph or a model repository does not compute what it should",
-    ExitCode.INCOMPLETE: "a map was made, but cells of it are missing",
+    ExitCode.INCOMPLETE: "done in part: inputs that could not be used, or cells of a map, are missing",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
 }
 

@@ -8,6 +8,7 @@ import typer
 
 from sat2sound.clients.cli import ask, cluster, engines, gateway, local, maps, repositories
 from sat2sound.clients.cli.caption import caption
+from sat2sound.clients.cli.embed import embed
 from sat2sound.clients.cli.evaluate import evaluate
 from sat2sound.clients.cli.exit_codes import MEANINGS
 
@@ -42,6 +43,7 @@ def _options(
 app.command()(local.demo)
 app.command()(ask.listen)
 app.command()(ask.score)
+app.command()(embed)
 app.command()(local.serve)
 app.command()(repositories.export)
 app.command()(repositories.verify)

@@ -11,7 +11,9 @@ _ABOUT = "About the image"
 _SERVER = "Server"
 _OUTPUT = "Output"
 
-Image = Annotated[Path, typer.Argument(help="JPEG, PNG, WebP, TIFF or GeoTIFF.", show_default=False)]
+Image = Annotated[
+    Path, typer.Argument(help="JPEG, PNG, WebP, TIFF, GeoTIFF; - for standard input.", show_default=False)
+]
 Latitude = Annotated[float | None, typer.Option(help="Degrees, -90 to 90.", rich_help_panel=_ABOUT)]
 Longitude = Annotated[float | None, typer.Option(help="Degrees, -180 to 180.", rich_help_panel=_ABOUT)]
 Month = Annotated[int | None, typer.Option(help="1 to 12.", rich_help_panel=_ABOUT)]

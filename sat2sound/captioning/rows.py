@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from sat2sound.data.samples import Encoded
 from sat2sound.errors import DatasetError
+from sat2sound.preprocessing.image_files import SUFFIXES
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 ID_COLUMNS = ("sample_id", "id")
 _ROWS_PER_READ = 64
 

@@ -11,6 +11,7 @@ import re
 from sat2sound.errors import InvalidInput
 from sat2sound.preprocessing.limits import Limits
 
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})  # of the files that are looked for in folders
 EXPECTED = "one JPEG, PNG, WebP or TIFF image"
 _SIGNATURES = (
     ("JPEG", re.compile(rb"\xff\xd8\xff")),
