@@ -112,8 +112,8 @@ GPU = Profile(
 )
 
 # `similarity` holds the gallery: in onnxruntime, a new gallery is published without building an engine. It and
-# `query_scores` are single products, with nothing for TensorRT to fuse. Bfloat16 has the
-# range that Flan-T5 needs at twice the rate of TF32; onnxruntime has no kernels for it on the CPU, where `gpu` is tried.
+# `query_scores` are single products, with nothing for TensorRT to fuse. Bfloat16 has the range that Flan-T5 needs at
+# twice the rate of TF32; onnxruntime has no kernels for it on the CPU, where `gpu` is tried.
 TENSORRT = replace(
     GPU,
     name="tensorrt",
