@@ -82,6 +82,7 @@ def _composing(
         # Without a word onnxruntime computes float32 products in TF32 on a GPU: said for every graph, as it was gated.
         cuda = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="cuda")
         cuda.parameters["use_tf32"] = str(int(profile.precision(model.name) == "tf32"))
+    config.dynamic_batching.preferred_batch_size.extend(serving.preferred_batch_sizes)
     config.dynamic_batching.max_queue_delay_microseconds = serving.queue_delay_microseconds
     for name, value in sorted(serving.parameters.items()):
         config.parameters[name].string_value = value

@@ -119,6 +119,18 @@ def test_composing_models_batch_on_the_processor(contract: ModelContract) -> Non
         assert int(config.parameters["intra_op_thread_count"].string_value) >= 1
 
 
+def test_the_satellite_encoder_fills_two_cores_with_small_batches_on_a_processor_only() -> None:
+    config = checked_in("satellite_encoder")
+    assert config.instance_group[0].count == 2
+    assert config.parameters["intra_op_thread_count"].string_value == "1"
+    assert list(config.dynamic_batching.preferred_batch_size) == [1, 2]
+    dimensions = load_config("starter").dimensions(7)
+    for profile in ("gpu", "tensorrt"):
+        batched = model_config(MODELS["satellite_encoder"], dimensions, PROFILES[profile])
+        assert list(batched.dynamic_batching.preferred_batch_size) == []
+        assert batched.instance_group[0].count == 1
+
+
 @pytest.mark.parametrize("name", config_names())
 def test_every_model_of_the_project_can_be_configured(name: str) -> None:
     config = load_config(name)
