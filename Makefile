@@ -1,6 +1,6 @@
 # Every command that a person needs. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all demo serve export test lint format parity train-starter lock clean verify export-published-size maps-demo map-quality bench-maps
+.PHONY: help setup setup-all demo serve export test lint format parity train-starter lock clean verify export-published-size maps-demo map-quality bench bench-maps
 
 SAT2SOUND := .venv/bin/sat2sound
 PYTHON ?=
@@ -58,6 +58,9 @@ maps-demo: setup-all  ## soundscape maps of the example areas as pictures [DATA=
 
 map-quality: setup-all  ## how well a map tells known scenes apart [DATA=../shared/data]
 	@.venv/bin/python -m benchmarks.map_quality $(if $(DATA),--data "$(DATA)")
+
+bench: setup-all  ## served beside bare onnxruntime and FastAPI + torch [SUITE=published] [BENCH_OPTIONS=--quick]
+	@.venv/bin/python -m benchmarks.serving --suite $(or $(SUITE),starter) $(BENCH_OPTIONS)
 
 bench-maps: setup-all  ## speed and memory of maps, in ratios; about ten minutes
 	@.venv/bin/python -m benchmarks.maps

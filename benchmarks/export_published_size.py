@@ -25,9 +25,9 @@ COMMAND = Path(sys.executable).with_name("sat2sound")
 LAYERS = 2
 
 
-def write_inputs(folder: Path, parity: Path, layers: int) -> tuple[Path, Path]:
-    """Checkpoint and text encoder folder; kept between runs."""
-    checkpoint, encoder = folder / "published_size.ckpt", folder / f"t5-{layers}"
+def write_checkpoint_file(folder: Path, parity: Path) -> Path:
+    """The checkpoint; kept between runs."""
+    checkpoint = folder / "published_size.ckpt"
     if not checkpoint.exists():
         folder.mkdir(parents=True, exist_ok=True)
         sys.path.insert(0, str(ROOT / "tests"))
@@ -36,6 +36,12 @@ def write_inputs(folder: Path, parity: Path, layers: int) -> tuple[Path, Path]:
         partial = folder / "partial.ckpt"
         write_checkpoint(partial, json.loads((parity / "manifest.json").read_text()))
         partial.rename(checkpoint)
+    return checkpoint
+
+
+def write_inputs(folder: Path, parity: Path, layers: int) -> tuple[Path, Path]:
+    """Checkpoint and text encoder folder; kept between runs."""
+    checkpoint, encoder = write_checkpoint_file(folder, parity), folder / f"t5-{layers}"
     if not encoder.exists():
         import torch
         from transformers import T5EncoderModel

@@ -91,7 +91,7 @@ venv() {
         all)
             install .venv runtime "$RUNTIME" requirements/constraints.txt requirements/runtime-no-deps.txt \
                 "packages for model, export and clients"
-            install .venv all "$RUNTIME,caption,train,map,gateway,tensorrt,dev" requirements/constraints.txt \
+            install .venv all "$RUNTIME,caption,train,map,gateway,tensorrt,bench,dev" requirements/constraints.txt \
                 requirements/runtime-no-deps.txt "packages for training, maps, gateway and tests" ;;
     esac
 }

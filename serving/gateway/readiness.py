@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from kserve import InferRequest
 from kserve.errors import ModelNotFound
 from kserve.protocol.dataplane import DataPlane
 
+from sat2sound.serving.gateway.binary_tensors import read_request
 from sat2sound.serving.gateway.triton import Triton
 
+_JSON_LENGTH = "inference-header-content-length"
 _REMEMBER_SECONDS = 1.0  # probes of many kinds ask; Triton is asked once
 
 
@@ -31,6 +34,13 @@ class GatewayDataPlane(DataPlane):  # type: ignore[misc]
             ready = await self._triton.is_ready()
             self._known = (time.monotonic(), ready)
         return ready
+
+    def decode_inference_request(self, body: Any, headers: dict[str, str], model_name: str) -> InferRequest:
+        """As kserve's, but binary tensors stay bytes."""
+        length = headers.get(_JSON_LENGTH)
+        if isinstance(body, bytes) and length is not None:
+            return read_request(body, length, model_name)
+        return super().decode_inference_request(body, headers, model_name)
 
     async def model_ready(self, model_name: str, disable_predictor_health_check: bool = False) -> bool:
         """A request is not held up by a question for readiness; a probe for one model gets the whole answer."""

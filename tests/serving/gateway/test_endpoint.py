@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import made_inputs
 import numpy as np
@@ -277,3 +278,38 @@ def test_without_triton_it_is_not_ready_and_says_so(picture: bytes) -> None:
 def test_a_gateway_open_to_everybody_must_be_asked_for() -> None:
     with pytest.raises(AssertionError, match="ended with 2"), Gateway(()):
         pass
+
+
+def test_binary_tensors_of_a_request_are_taken_as_they_are(
+    gateway: Gateway, tiny_server: TritonServer, picture: bytes
+) -> None:
+    element = len(picture).to_bytes(4, "little") + picture
+    named = {"name": "IMAGE", "datatype": "BYTES", "shape": [1, 1], "parameters": {"binary_data_size": len(element)}}
+    month = {"name": "MONTH", "datatype": "INT32", "shape": [1, 1], "data": [7]}
+    header = json.dumps({"id": "a", "inputs": [named, month], "outputs": [{"name": "EMBEDDING"}]}).encode()
+
+    def ask(header: bytes, rest: bytes, length: int | None = None) -> Any:
+        sent = {
+            "Inference-Header-Content-Length": str(len(header) if length is None else length),
+            "Content-Type": "application/octet-stream",
+        }
+        return gateway.request("POST", "/v2/models/embed_satellite/infer", header + rest, sent)
+
+    answer = ask(header, element)
+    assert answer.status == 200, answer.body
+    (output,) = answer.json["outputs"]
+    with Sat2SoundClient(tiny_server.grpc_url) as client:
+        expected = client.embed_satellite(picture, month=7)
+    np.testing.assert_array_equal(np.array(output["data"], np.float32).reshape(expected.shape), expected)
+    for wrong in (
+        ask(header, element[:-1]),
+        ask(header, element + b"more"),
+        ask(header, element, length=len(header) + len(element) + 1),
+        ask(header, element, length=-1),
+        ask(header.replace(b"[1, 1]", b"[2, 1]"), element),
+        ask(header.replace(b"BYTES", b"FP33!"), element),
+        ask(b'{"inputs": 3}', element),
+        ask(header, b"\xff\xff\xff\xff" + element[4:]),
+    ):
+        assert wrong.status == 400, wrong.body
+        assert "binary inference request" in wrong.json["error"]
