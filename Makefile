@@ -1,6 +1,6 @@
 # Every command that a person needs. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all demo serve export test lint format parity train-starter lock clean verify export-published-size maps-demo map-quality bench bench-maps
+.PHONY: help setup setup-all demo serve export test lint format parity train-starter lock clean verify export-published-size maps-demo map-quality bench bench-maps bench-shared-memory
 
 SAT2SOUND := .venv/bin/sat2sound
 PYTHON ?=
@@ -64,6 +64,9 @@ bench: setup-all  ## served beside bare onnxruntime and FastAPI + torch [SUITE=p
 
 bench-maps: setup-all  ## speed and memory of maps, in ratios; about ten minutes
 	@.venv/bin/python -m benchmarks.maps
+
+bench-shared-memory: setup-all  ## what shared memory would save a client on the server's machine; about two minutes
+	@.venv/bin/python -m benchmarks.shared_memory
 
 lock:  ## find the exact versions of all packages anew (requirements/*constraints.txt)
 	@sh tools/lock.sh
