@@ -70,14 +70,41 @@ def drain(
     from sat2sound.serving.control import Control
     from sat2sound.serving.drain import drain as drain_server
 
-    host, _, port = http.rpartition(":")
-    if not host or not port.isdigit():
-        raise typer.BadParameter("give HOST:PORT", param_hint="--http")
+    host, port = _address(http)
     try:
-        drained = drain_server(Control(host, int(port), key), timeout, notice=notice, cancelled=lambda: False)
+        drained = drain_server(Control(host, port, key), timeout, notice=notice, cancelled=lambda: False)
     except OSError as error:
         typer.echo(f"no Triton server answers on {http}: {error}", err=True)
         raise typer.Exit(ExitCode.UNAVAILABLE) from error
     if not drained:
         typer.echo(f"requests were still in flight after {timeout:g} s", err=True)
         raise typer.Exit(ExitCode.DEADLINE)
+
+
+@readable_errors
+def alive(
+    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Triton's HTTP address.")] = "127.0.0.1:8000",
+    pid: Annotated[int, typer.Option(help="Process id of tritonserver; 1 in its container.")] = 1,
+) -> None:
+    """Say whether a Triton on this machine can still serve. For a pod's liveness probe.
+
+    Exit code 5 if it does not answer or one of its python backend processes has died, of which Triton's own liveness
+    says nothing.
+
+    Example:
+
+    [cyan]sat2sound alive --http 127.0.0.1:8000 --pid 1[/]
+    """
+    from sat2sound.serving.control import Control
+    from sat2sound.serving.liveness import why_not_alive
+
+    if reason := why_not_alive(Control(*_address(http)), pid):
+        typer.echo(reason, err=True)
+        raise typer.Exit(ExitCode.UNAVAILABLE)
+
+
+def _address(http: str) -> tuple[str, int]:
+    host, _, port = http.rpartition(":")
+    if not host or not port.isdigit():
+        raise typer.BadParameter("give HOST:PORT", param_hint="--http")
+    return host, int(port)
