@@ -20,7 +20,7 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from sat2sound.configs import load_config
 from sat2sound.contract import MODELS, Dimensions, Tensor
-from sat2sound.export.profiles import PROFILES
+from sat2sound.export.profiles import PROFILES, Profile
 from sat2sound.export.repository import build_repository
 from sat2sound.gallery import Gallery, GalleryEntry, make_gallery, write_gallery
 
@@ -31,7 +31,7 @@ _TYPES = {"FP32": TensorProto.FLOAT, "INT64": TensorProto.INT64, "UINT8": Tensor
 _random = np.random.default_rng(11)
 
 
-def build_tiny_repository(folder: Path) -> Path:
+def build_tiny_repository(folder: Path, profile: Profile = PROFILES["cpu"]) -> Path:
     """Write the repository to folder/repository, what it is made of beside it."""
     graphs = folder / "graphs"
     graphs.mkdir(parents=True)
@@ -45,7 +45,7 @@ def build_tiny_repository(folder: Path) -> Path:
         config=CONFIG,
         gallery=folder / "gallery.parquet",
         tokenizer=folder / "tokenizer.json",
-        profile=PROFILES["cpu"],
+        profile=profile,
         max_k=ENTRIES,
         facts={},
     )

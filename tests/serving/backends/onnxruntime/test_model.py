@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 from raw_client import Arrays, Running, bytes_input, infer, pixel_inputs
-from tiny_repository import CONFIG, ENTRIES
+from tiny_repository import CONFIG, ENTRIES, build_tiny_repository
 from tritonclient.utils import InferenceServerException
 
+from sat2sound.export.profiles import PROFILES, ModelServing
 from sat2sound.serving.launcher import TritonServer
 
 RANDOM = np.random.default_rng(3)
@@ -63,6 +67,16 @@ def executions(server: TritonServer, model: str) -> int:
     return int(float(line.split()[-1]))
 
 
+@pytest.fixture(scope="module")
+def batching_server(triton_environment: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """The satellite encoder in one instance that takes all that wait: on the cpu profile, batches of two are faster."""
+    cpu = PROFILES["cpu"]
+    models = {**cpu.models, "satellite_encoder": ModelServing(cpu.models["satellite_encoder"].max_batch_size)}
+    repository = build_tiny_repository(tmp_path_factory.mktemp("batching"), dataclasses.replace(cpu, models=models))
+    with TritonServer(repository, environment=triton_environment) as running:
+        yield running
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_outputs_are_those_of_a_bare_session(tiny_server: TritonServer, tiny_repository: Path, model: str) -> None:
     bare = onnxruntime.InferenceSession(
@@ -78,23 +92,23 @@ def test_outputs_are_those_of_a_bare_session(tiny_server: TritonServer, tiny_rep
             np.testing.assert_allclose(served[name], values, rtol=1e-6, atol=1e-6)
 
 
-def test_waiting_requests_share_a_batch_and_get_their_own_rows(tiny_server: TritonServer) -> None:
-    url = tiny_server.grpc_url
+def test_waiting_requests_share_a_batch_and_get_their_own_rows(batching_server: TritonServer) -> None:
+    url = batching_server.grpc_url
     alone = [infer(url, "satellite_encoder", pixel_inputs(1 + seed % 2, seed=seed)) for seed in range(6)]
-    before = executions(tiny_server, "satellite_encoder")
+    before = executions(batching_server, "satellite_encoder")
     first = Running(url, "satellite_encoder", pixel_inputs(1, gsd=800, seed=99))  # keeps the model busy meanwhile
     time.sleep(0.3)
     others = [Running(url, "satellite_encoder", pixel_inputs(1 + seed % 2, seed=seed)) for seed in range(6)]
     for running, expected in zip(others, alone, strict=True):
         np.testing.assert_allclose(running.result()["TOKENS"], expected["TOKENS"], atol=1e-5)
     first.result()
-    assert executions(tiny_server, "satellite_encoder") - before == 2
+    assert executions(batching_server, "satellite_encoder") - before == 2
 
 
-def test_a_request_that_fails_in_the_graph_harms_no_other_in_its_batch(tiny_server: TritonServer) -> None:
-    url = tiny_server.grpc_url
+def test_a_request_that_fails_in_the_graph_harms_no_other_in_its_batch(batching_server: TritonServer) -> None:
+    url = batching_server.grpc_url
     alone = [infer(url, "embed_pixels", pixel_inputs(1, seed=seed)) for seed in range(4)]
-    before = executions(tiny_server, "satellite_encoder")
+    before = executions(batching_server, "satellite_encoder")
     first = Running(url, "embed_pixels", pixel_inputs(1, gsd=800, seed=99))
     time.sleep(0.3)
     good = [Running(url, "embed_pixels", pixel_inputs(1, seed=seed)) for seed in range(2)]
@@ -105,7 +119,7 @@ def test_a_request_that_fails_in_the_graph_harms_no_other_in_its_batch(tiny_serv
     with pytest.raises(InferenceServerException, match=r"onnxruntime: .*idx=500 must be within"):
         bad.result()
     first.result()
-    assert executions(tiny_server, "satellite_encoder") - before == 2, "they were in one batch"
+    assert executions(batching_server, "satellite_encoder") - before == 2, "they were in one batch"
 
 
 def test_texts_of_different_padded_lengths_are_served_side_by_side(tiny_server: TritonServer) -> None:
