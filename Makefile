@@ -1,6 +1,6 @@
 # Every command that a person needs. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all demo serve export test lint format parity train-starter lock clean verify export-published-size maps-demo map-quality bench bench-maps bench-shared-memory
+.PHONY: help setup setup-all demo serve export test lint format parity train-starter lock clean verify export-published-size maps-demo map-quality bench bench-maps bench-shared-memory monitoring-proof
 
 SAT2SOUND := .venv/bin/sat2sound
 PYTHON ?=
@@ -67,6 +67,10 @@ bench-maps: setup-all  ## speed and memory of maps, in ratios; about ten minutes
 
 bench-shared-memory: setup-all  ## what shared memory would save a client on the server's machine; about two minutes
 	@.venv/bin/python -m benchmarks.shared_memory
+
+monitoring-proof: setup-all  ## dashboards and rules against a real Prometheus, SECONDS=240 of load; draws docs/images/monitoring.png
+	@SAT2SOUND_MONITORING_SECONDS=$(or $(SECONDS),240) SAT2SOUND_MONITORING_PICTURE=$(or $(OUT),docs/images/monitoring.png) \
+	    .venv/bin/python -m pytest tests/k8s/test_monitoring_live.py
 
 lock:  ## find the exact versions of all packages anew (requirements/*constraints.txt)
 	@sh tools/lock.sh

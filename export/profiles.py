@@ -16,7 +16,8 @@ class ModelServing:
 
     max_batch_size: items per execution. queue_delay_microseconds: how long the dynamic batcher waits for company.
     instances: how many copies run at once. preferred_batch_sizes: what the dynamic batcher makes of requests that wait;
-    empty: as much as there is, up to the maximum. parameters: passed to the backend.
+    empty: as much as there is, up to the maximum. parameters: passed to the backend. cached: answers are kept in
+    Triton's response cache and given again for the same input.
     """
 
     max_batch_size: int
@@ -24,6 +25,7 @@ class ModelServing:
     instances: int = 1
     preferred_batch_sizes: tuple[int, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
+    cached: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,9 @@ CPU = Profile(
         "audio_encoder": ModelServing(MAX_BATCH, parameters=_threads(2)),
         "audio_pooling": ModelServing(MAX_BATCH, parameters=_threads(1)),
         "text_preprocess": ModelServing(MAX_BATCH),
-        "text_encoder": ModelServing(MAX_BATCH, parameters=_threads(2)),
-        "text_pooling": ModelServing(MAX_BATCH, parameters=_threads(1)),
+        # The same questions come again and again. Never an ensemble: its cache outlives a reload of its steps.
+        "text_encoder": ModelServing(MAX_BATCH, parameters=_threads(2), cached=True),
+        "text_pooling": ModelServing(MAX_BATCH, parameters=_threads(1), cached=True),
         "similarity": ModelServing(MAX_BATCH, parameters=_threads(1)),
         "gallery": ModelServing(MAX_BATCH),
         "query_scores": ModelServing(MAX_BATCH, parameters=_threads(1)),

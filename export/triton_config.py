@@ -84,6 +84,8 @@ def _composing(
         cuda.parameters["use_tf32"] = str(int(profile.precision(model.name) == "tf32"))
     config.dynamic_batching.preferred_batch_size.extend(serving.preferred_batch_sizes)
     config.dynamic_batching.max_queue_delay_microseconds = serving.queue_delay_microseconds
+    if serving.cached:
+        config.response_cache.enable = True
     for name, value in sorted(serving.parameters.items()):
         config.parameters[name].string_value = value
 

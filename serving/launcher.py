@@ -25,6 +25,7 @@ Progress = Callable[[str], None]
 Cancelled = Callable[[], bool]
 _ATTEMPTS = 5  # at free ports
 _POLL_SECONDS = 0.05
+_RESPONSE_CACHE_BYTES = 64 * 1024 * 1024  # of the models whose configuration asks for it
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where POSIX shared memory is, on Linux)
 
 
@@ -170,6 +171,7 @@ class TritonServer:
             f"--http-port={self.http_port}",
             f"--grpc-port={self.grpc_port}",
             f"--metrics-port={self.metrics_port}",
+            f"--cache-config=local,size={_RESPONSE_CACHE_BYTES}",
             "--metrics-config=summary_latencies=true",
             # Names of our own, so that what a killed server leaves there can be removed.
             f"--backend-config=python,shm-region-prefix-name={self._memory_prefix}",
