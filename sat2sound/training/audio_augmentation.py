@@ -51,7 +51,7 @@ def augment_recording(
     response = np.interp(np.arange(MEL_BINS), _CONTROLS, random.normal(0.0, 1.0, len(_CONTROLS)) * settings.equaliser)
     view = np.where(view > SILENCE, view + tilt + response, view)
     if random.random() < settings.mask:
-        view = _mask(view, random)
+        view = mask_bands(view, random)
     return np.maximum(view, SILENCE).astype(np.float32)
 
 
@@ -93,7 +93,7 @@ def _place(frames: LogMel, repeat: float, random: np.random.Generator) -> LogMel
     return placed
 
 
-def _mask(view: Spectrogram, random: np.random.Generator) -> Spectrogram:
+def mask_bands(view: Spectrogram, random: np.random.Generator) -> Spectrogram:
     """Spec-augment: two bands and two stretches of time take the recording's mean level."""
     masked, level = view.copy(), view.mean()
     for _ in range(2):

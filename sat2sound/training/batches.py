@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sat2sound.contract import CONDITIONS
+from sat2sound.data.skipped import SkippedParts
 from sat2sound.satellite_types import satellite_type
 from sat2sound.training.audio_augmentation import augment_recordings
 from sat2sound.training.caption_files import Captions
@@ -46,6 +49,24 @@ class Batch:
     ids: tuple[int, ...]
     mixing: Mixing | None
     sounds: Sounds | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Which images, for messages."""
+        return tuple(f"{scene} (row {row})" for scene, row in zip(self.scenes, self.ids, strict=True))
+
+    @property
+    def skipped(self) -> SkippedParts:
+        """Nothing: damaged files were left out when the data was read."""
+        return SkippedParts()
+
+    def to(self, device: Any) -> Batch:
+        """The same on another device."""
+        sounds = self.sounds and dataclasses.replace(self.sounds, log_mels=self.sounds.log_mels.to(device))
+        mixing = self.mixing and dataclasses.replace(self.mixing, **_moved(self.mixing, device))
+        return dataclasses.replace(
+            self, images=self.images.to(device), conditions=self.conditions.to(device), mixing=mixing, sounds=sounds
+        )
 
 
 class Batches:
@@ -114,6 +135,10 @@ class Batches:
             captions=tuple(_pick(self.sound_captions[labels[at]], random) for at in chosen),
             groups=groups,
         )
+
+
+def _moved(mixing: Mixing, device: Any) -> dict[str, Tensor]:
+    return {name: value.to(device) for name, value in vars(mixing).items() if isinstance(value, Tensor)}
 
 
 def conditions_of(ground_sample_distance: Tensor) -> Tensor:

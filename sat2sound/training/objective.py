@@ -49,8 +49,9 @@ class Objective:
         tokens = self.model.encode_normalised(batch.images, batch.conditions)
         satellite = self.model.raw_satellite(tokens)
         captions = self._embed(batch.captions, random)
-        targets = shared_targets(batch.scenes)
-        scenes = torch.tensor([self.classifiers.scenes[scene] for scene in batch.scenes])
+        device = satellite.device
+        targets = shared_targets(batch.scenes).to(device)
+        scenes = torch.tensor([self.classifiers.scenes[scene] for scene in batch.scenes], device=device)
         classes = functional.one_hot(scenes, len(self.classifiers.scenes)).to(torch.float32)
         if batch.mixing is not None:
             targets, classes = batch.mixing.targets(targets), batch.mixing.targets(classes)
@@ -72,7 +73,7 @@ class Objective:
         audio = self.model.raw_audio(tokens)[sounds.recording]
         audio_captions = self._embed(sounds.captions, random)
         rows, scales = satellite[sounds.rows], dict(self.model.logit_scales.items())
-        together = shared_targets(sounds.groups)
+        together = shared_targets(sounds.groups).to(satellite.device)
         loss = sat2sound_loss(rows, audio, audio_captions, captions[sounds.rows], scales, together, PSEUDO)
         image_caption = contrastive_loss(satellite, captions, scales["fdt"], targets, PSEUDO)
         terms = {
@@ -84,13 +85,14 @@ class Objective:
             # The image captions distinguish scenes that share a sound: all rows, by scene and not by group.
             "total": loss.total - loss.satellite_image_caption + image_caption,
         }
-        labels = torch.tensor([self.classifiers.labels[label] for label in sounds.labels])
+        labels = torch.tensor([self.classifiers.labels[label] for label in sounds.labels], device=satellite.device)
         classes = functional.one_hot(labels, len(self.classifiers.labels)).to(torch.float32)
         return terms, self._classify(self.classifiers.sound(tokens.mean(dim=1)), classes)
 
     def _embed(self, texts: Sequence[str], random: np.random.Generator) -> Tensor:
         states, mask = self.texts.of(texts)
-        return self.model.raw_text(states, drop_tokens(mask, self.recipe.token_dropout, random))
+        device, kept = self.model.device, drop_tokens(mask, self.recipe.token_dropout, random)
+        return self.model.raw_text(states.to(device), kept.to(device))
 
     def _classify(self, logits: Tensor, classes: Tensor) -> Tensor:
         smoothed = classes * (1 - self.recipe.label_smoothing) + self.recipe.label_smoothing / classes.shape[1]

@@ -22,6 +22,6 @@ class StochasticDepth:
             if not block.training or share == 0.0:
                 return output
             kept = (self.random.random(len(output)) >= share).astype(np.float32) / (1 - share)
-            return inputs[0] + (output - inputs[0]) * torch.from_numpy(kept).view(-1, 1, 1)
+            return inputs[0] + (output - inputs[0]) * torch.from_numpy(kept).to(output.device).view(-1, 1, 1)
 
         return drop

@@ -1,0 +1,149 @@
+"""Run a task with Lightning: devices, precision, logs, checkpoints, and going on where an earlier run stopped."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.warnings import PossibleUserWarning
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
+
+from sat2sound.errors import ConfigurationError
+from sat2sound.training.batch_loader import batch_loader
+from sat2sound.training.callbacks import LAST, Checkpoints, FitCheck
+from sat2sound.training.checkpoint_io import SafetensorsCheckpointIO
+from sat2sound.training.lightning_module import TrainingModule
+from sat2sound.training.optimisation import Optimisation
+from sat2sound.training.task import Task
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a training runs. accelerator, devices, nodes, precision: Lightning's own names. workers: processes that
+    make batches, per device. threads: 0 leaves the number to torch."""
+
+    accelerator: str = "auto"
+    devices: str = "1"
+    nodes: int = 1
+    precision: str = "32-true"
+    workers: int = 0
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """out: folder. description: JSON of what must not change when a training goes on. save_every: optimizer steps
+    between two checkpoints to go on from. validate_every: passes. stop_at: an earlier step to end at, for tests."""
+
+    out: Path
+    description: str
+    seed: int
+    save_every: int = 500
+    validate_every: int = 1
+    max_skipped: float = 0.02
+    stop_at: int | None = None
+    bar: bool = True
+
+
+def fit(
+    task: Task, optimisation: Optimisation, run: Run, machine: Machine, say: Callable[[str], None] = print
+) -> TrainingModule:
+    """Train to the end, or go on where an earlier run in the same folder stopped.
+
+    Leaves LAST and BEST and the logs in the folder. Raises ConfigurationError if the folder holds a training of another
+    description, LossNotFinite, DoesNotFit, CheckpointNotWritten, DatasetError if too much of the data cannot be used.
+    """
+    run.out.mkdir(parents=True, exist_ok=True)
+    if machine.threads:
+        torch.set_num_threads(machine.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    earlier = _earlier(run)
+    module = TrainingModule(task, optimisation, run.seed)
+    with warnings.catch_warnings():
+        # On loaders without workers and the like: advice, and the choice is the caller's.
+        warnings.simplefilter("ignore", PossibleUserWarning)
+        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning's own use of torch
+        trainer = _trainer(task, optimisation, run, machine, say, fresh=earlier is None)
+        loader = batch_loader(
+            task,
+            module.batches_per_pass,
+            module.batch_index,
+            rank=trainer.global_rank,
+            processes=trainer.world_size,
+            workers=machine.workers,
+        )
+        if earlier is None and trainer.is_global_zero:
+            say("new training")
+        if earlier is None:
+            task.before(say)
+        trainer.fit(module, loader, ckpt_path=earlier)
+    module.skipped.check(run.max_skipped)
+    for line in module.skipped.lines():
+        say(line)
+    return module
+
+
+def _earlier(run: Run) -> Path | None:
+    path = run.out / LAST
+    if not path.exists():
+        return None
+    state = SafetensorsCheckpointIO().load_checkpoint(path)["callbacks"]
+    if next(iter(entry for name, entry in state.items() if "Checkpoints" in name))["description"] != run.description:
+        raise ConfigurationError(f"{path} is of another recipe; give another --out, or delete it to start again")
+    return path
+
+
+def _trainer(
+    task: Task, optimisation: Optimisation, run: Run, machine: Machine, say: Callable[[str], None], *, fresh: bool
+) -> Trainer:
+    several = (
+        machine.nodes > 1
+        or machine.devices not in ("1", "auto")
+        or (machine.devices == "auto" and torch.cuda.device_count() > 1)
+    )
+    callbacks: list[Callback] = [Checkpoints(run.out, run.save_every, run.validate_every, run.description, say)]
+    callbacks.append(FitCheck(say))
+    if run.bar:
+        callbacks.append(RichProgressBar(leave=True))
+    part = "start" if fresh else "continued"
+    loggers: list[Logger] = [
+        CSVLogger(str(run.out), name="metrics", version=_free(run.out / "metrics", part), flush_logs_every_n_steps=1),
+        TensorBoardLogger(str(run.out), name="tensorboard", version=_free(run.out / "tensorboard", part)),
+    ]
+    strategy: Any = DDPStrategy(find_unused_parameters=task.unused_parameters) if several else "auto"
+    return Trainer(
+        accelerator=machine.accelerator,
+        devices=machine.devices if machine.devices == "auto" else int(machine.devices),
+        num_nodes=machine.nodes,
+        strategy=strategy,
+        precision=machine.precision,  # type: ignore[arg-type]  # Lightning checks it
+        max_steps=optimisation.steps if run.stop_at is None else run.stop_at,
+        max_epochs=-1,
+        accumulate_grad_batches=optimisation.accumulate,
+        gradient_clip_val=optimisation.gradient_norm,
+        callbacks=callbacks,
+        logger=loggers,
+        plugins=[SafetensorsCheckpointIO()],
+        enable_checkpointing=False,
+        enable_progress_bar=run.bar,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        sync_batchnorm=several and torch.cuda.is_available(),
+        log_every_n_steps=1 if task.steps_per_epoch < 50 else 10,
+        num_sanity_val_steps=0,
+    )
+
+
+def _free(folder: Path, part: str) -> str:
+    """A version name that is not taken: Lightning empties one that is."""
+    number = sum(1 for _ in folder.glob("*")) if folder.is_dir() else 0
+    return f"{number:03d}-{part}"
