@@ -60,6 +60,11 @@ class SkippedParts:
                     fix=f"mend or remove them, or allow a larger share with {option}",
                 )
 
+    def without_repetitions(self) -> SkippedParts:
+        """Each part of a sample once, however often it was met."""
+        first = {(entry.id, entry.part): entry for entry in reversed(self.entries)}
+        return SkippedParts(self.given, list(reversed(first.values())))
+
     def lines(self) -> list[str]:
         """For the end of a run that went on: a line per skipped part, the first ones if there are many."""
         return first_lines([f"skipped {entry}" for entry in self.entries])

@@ -63,7 +63,7 @@ class Batch:
     def to(self, device: Any) -> Batch:
         """The same on another device."""
         sounds = self.sounds and dataclasses.replace(self.sounds, log_mels=self.sounds.log_mels.to(device))
-        mixing = self.mixing and dataclasses.replace(self.mixing, **_moved(self.mixing, device))
+        mixing = self.mixing and dataclasses.replace(self.mixing, partner=self.mixing.partner.to(device))
         return dataclasses.replace(
             self, images=self.images.to(device), conditions=self.conditions.to(device), mixing=mixing, sounds=sounds
         )
@@ -107,6 +107,13 @@ class Batches:
             sounds=self._sounds(scenes, random) if with_audio else None,
         )
 
+    @property
+    def largest(self) -> int:
+        """A step whose batch is as large as any: of the largest images, with recordings."""
+        sizes = [phase.image_size for phase in self.recipe.phases]
+        before = sum(phase.epochs for phase in self.recipe.phases[: sizes.index(max(sizes))]) * self.steps_per_epoch
+        return -(-before // self.recipe.audio_every) * self.recipe.audio_every
+
     def _sounds(self, scenes: tuple[str, ...], random: np.random.Generator) -> Sounds | None:
         rows = [row for row, scene in enumerate(scenes) if SCENE_GROUP.get(scene) in self._by_group]
         if len(rows) < 2:
@@ -135,10 +142,6 @@ class Batches:
             captions=tuple(_pick(self.sound_captions[labels[at]], random) for at in chosen),
             groups=groups,
         )
-
-
-def _moved(mixing: Mixing, device: Any) -> dict[str, Tensor]:
-    return {name: value.to(device) for name, value in vars(mixing).items() if isinstance(value, Tensor)}
 
 
 def conditions_of(ground_sample_distance: Tensor) -> Tensor:

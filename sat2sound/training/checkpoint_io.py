@@ -13,20 +13,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sat2sound.atomic_files import replacing_file
-from sat2sound.errors import CorruptCheckpoint, IncompatibleCheckpoint, Sat2SoundError
+from sat2sound.errors import CorruptCheckpoint, IncompatibleCheckpoint
+from sat2sound.training.errors import CheckpointNotWritten
 
 FORMAT = "sat2sound-training"
 _TENSOR, _ITEMS, _TUPLE = "$tensor", "$items", "$tuple"
-
-
-class CheckpointNotWritten(Sat2SoundError):
-    """A checkpoint could not be written; the previous one is as it was."""
-
-    def __init__(self, path: Path, reason: Exception) -> None:
-        super().__init__(
-            f"the checkpoint {path} could not be written ({str(reason)[:200]}); the previous one is as it was; to fix "
-            "it, make room on the disk and run the same command again: it goes on from there"
-        )
 
 
 class SafetensorsCheckpointIO(CheckpointIO):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,16 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
+from sat2sound.data.skipped import MAX_SKIPPED_SHARE
 from sat2sound.errors import ConfigurationError
-from sat2sound.training.batch_loader import batch_loader
-from sat2sound.training.callbacks import LAST, Checkpoints, FitCheck
+from sat2sound.training.callbacks import LAST, Checkpoints, SkippedReport
 from sat2sound.training.checkpoint_io import SafetensorsCheckpointIO
+from sat2sound.training.fit_check import FitCheck
 from sat2sound.training.lightning_module import TrainingModule
 from sat2sound.training.optimisation import Optimisation
 from sat2sound.training.task import Task
+
+METRICS, TENSORBOARD = "metrics", "tensorboard"
 
 
 @dataclass(frozen=True)
@@ -40,15 +45,17 @@ class Machine:
 
 @dataclass(frozen=True)
 class Run:
-    """out: folder. description: JSON of what must not change when a training goes on. save_every: optimizer steps
-    between two checkpoints to go on from. validate_every: passes. stop_at: an earlier step to end at, for tests."""
+    """out: folder. description: JSON of what must not change when a training goes on. resume: go on with an earlier
+    training in the folder, if there is one. save_every: optimizer steps between two checkpoints to go on from.
+    validate_every: passes. stop_at: an earlier step to end at; the schedule is that of the whole training."""
 
     out: Path
     description: str
     seed: int
+    resume: bool = False
     save_every: int = 500
     validate_every: int = 1
-    max_skipped: float = 0.02
+    max_skipped: float = MAX_SKIPPED_SHARE
     stop_at: int | None = None
     bar: bool = True
 
@@ -58,48 +65,53 @@ def fit(
 ) -> TrainingModule:
     """Train to the end, or go on where an earlier run in the same folder stopped.
 
-    Leaves LAST and BEST and the logs in the folder. Raises ConfigurationError if the folder holds a training of another
-    description, LossNotFinite, DoesNotFit, CheckpointNotWritten, DatasetError if too much of the data cannot be used.
+    Leaves LAST and BEST and the logs in the folder. Raises ConfigurationError if the folder holds a training and that
+    is not to go on, or is of another description; TrainingError; DatasetError if too much of the data cannot be used.
     """
+    earlier = check_folder(run)
     run.out.mkdir(parents=True, exist_ok=True)
+    module = TrainingModule(task, optimisation, run.seed, machine.workers)
+    with _settings(machine):
+        trainer = _trainer(task, optimisation, run, machine, say, fresh=earlier is None)
+        if earlier is None:
+            task.before(say)
+        elif trainer.is_global_zero:
+            say(f"going on from {earlier}")
+        trainer.fit(module, ckpt_path=earlier)
+    return module
+
+
+def check_folder(run: Run) -> Path | None:
+    """The checkpoint to go on from, None if there is none. Raises ConfigurationError, CheckpointError."""
+    path = run.out / LAST
+    if not path.exists():
+        return None
+    if not run.resume:
+        raise ConfigurationError(f"{run.out} holds a training; go on with --resume, or give another --out")
+    state = SafetensorsCheckpointIO().load_checkpoint(path)["callbacks"]["checkpoints"]
+    if state["description"] != run.description:
+        raise ConfigurationError(f"{path} is of another recipe; give another --out, or delete it to start again")
+    return path
+
+
+@contextmanager
+def _settings(machine: Machine) -> Iterator[None]:
+    """What is set for the whole process while a training runs."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
     if machine.threads:
         torch.set_num_threads(machine.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    earlier = _earlier(run)
-    module = TrainingModule(task, optimisation, run.seed)
-    with warnings.catch_warnings():
-        # On loaders without workers and the like: advice, and the choice is the caller's.
-        warnings.simplefilter("ignore", PossibleUserWarning)
-        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning's own use of torch
-        trainer = _trainer(task, optimisation, run, machine, say, fresh=earlier is None)
-        loader = batch_loader(
-            task,
-            module.batches_per_pass,
-            module.batch_index,
-            rank=trainer.global_rank,
-            processes=trainer.world_size,
-            workers=machine.workers,
-        )
-        if earlier is None and trainer.is_global_zero:
-            say("new training")
-        if earlier is None:
-            task.before(say)
-        trainer.fit(module, loader, ckpt_path=earlier)
-    module.skipped.check(run.max_skipped)
-    for line in module.skipped.lines():
-        say(line)
-    return module
-
-
-def _earlier(run: Run) -> Path | None:
-    path = run.out / LAST
-    if not path.exists():
-        return None
-    state = SafetensorsCheckpointIO().load_checkpoint(path)["callbacks"]
-    if next(iter(entry for name, entry in state.items() if "Checkpoints" in name))["description"] != run.description:
-        raise ConfigurationError(f"{path} is of another recipe; give another --out, or delete it to start again")
-    return path
+    try:
+        with warnings.catch_warnings():
+            # On loaders without workers and the like: advice, and the choice is the caller's.
+            warnings.simplefilter("ignore", PossibleUserWarning)
+            warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning's own use of torch
+            yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(threads)
 
 
 def _trainer(
@@ -110,14 +122,17 @@ def _trainer(
         or machine.devices not in ("1", "auto")
         or (machine.devices == "auto" and torch.cuda.device_count() > 1)
     )
-    callbacks: list[Callback] = [Checkpoints(run.out, run.save_every, run.validate_every, run.description, say)]
-    callbacks.append(FitCheck(say))
+    callbacks: list[Callback] = [
+        SkippedReport(run.max_skipped, say),
+        Checkpoints(run.out, run.save_every, run.validate_every, run.description, say),
+        FitCheck(say),
+    ]
     if run.bar:
         callbacks.append(RichProgressBar(leave=True))
     part = "start" if fresh else "continued"
     loggers: list[Logger] = [
-        CSVLogger(str(run.out), name="metrics", version=_free(run.out / "metrics", part), flush_logs_every_n_steps=1),
-        TensorBoardLogger(str(run.out), name="tensorboard", version=_free(run.out / "tensorboard", part)),
+        CSVLogger(str(run.out), name=METRICS, version=_free(run.out / METRICS, part), flush_logs_every_n_steps=1),
+        TensorBoardLogger(str(run.out), name=TENSORBOARD, version=_free(run.out / TENSORBOARD, part)),
     ]
     strategy: Any = DDPStrategy(find_unused_parameters=task.unused_parameters) if several else "auto"
     return Trainer(
@@ -126,7 +141,7 @@ def _trainer(
         num_nodes=machine.nodes,
         strategy=strategy,
         precision=machine.precision,  # type: ignore[arg-type]  # Lightning checks it
-        max_steps=optimisation.steps if run.stop_at is None else run.stop_at,
+        max_steps=optimisation.steps if run.stop_at is None else min(run.stop_at, optimisation.steps),
         max_epochs=-1,
         accumulate_grad_batches=optimisation.accumulate,
         gradient_clip_val=optimisation.gradient_norm,
@@ -138,7 +153,7 @@ def _trainer(
         enable_model_summary=False,
         use_distributed_sampler=False,
         sync_batchnorm=several and torch.cuda.is_available(),
-        log_every_n_steps=1 if task.steps_per_epoch < 50 else 10,
+        log_every_n_steps=1 if optimisation.steps < 1000 else 10,
         num_sanity_val_steps=0,
     )
 

@@ -9,36 +9,49 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-from sat2sound.data.skipped import SkippedParts
-from sat2sound.errors import Sat2SoundError
+from sat2sound.data.skipped import Skipped, SkippedParts
+from sat2sound.training.batch_loader import batch_loader
+from sat2sound.training.errors import LossNotFinite
+from sat2sound.training.loop_position import between_batches
 from sat2sound.training.optimisation import Optimisation
+from sat2sound.training.processes import gather_objects, gather_rows
 from sat2sound.training.task import Task
 
 
-class LossNotFinite(Sat2SoundError):
-    """The loss became NaN or infinite; training stops before the weights are harmed."""
-
-
 class TrainingModule(LightningModule):
-    """task: what is learned. optimisation: how. seed: of torch's own random numbers, set anew for every batch."""
+    """task: what is learned. optimisation: how. seed: of torch's own random numbers, set anew for every batch.
 
-    def __init__(self, task: Task, optimisation: Optimisation, seed: int) -> None:
+    workers: processes that make batches. skipped: what could not be used so far, of all processes.
+    """
+
+    def __init__(self, task: Task, optimisation: Optimisation, seed: int, workers: int = 0) -> None:
         super().__init__()
         self.module = task.module  # registered here, so that it is moved, wrapped and saved
-        self.task, self.optimisation, self.seed = task, optimisation, seed
-        self.skipped = SkippedParts()
+        self.task, self.optimisation, self.seed, self.workers = task, optimisation, seed, workers
+        self.skipped, self._skipped_in_pass = SkippedParts(), SkippedParts()
+        self._index = 0
 
     def batch_index(self) -> int:
         """The batch that comes next, counted from 0 over the whole training."""
         return self._index
 
-    _index = 0
-
     @property
     def batches_per_pass(self) -> int:
         """As many as fill whole optimizer steps."""
         return self.task.steps_per_epoch // self.optimisation.accumulate * self.optimisation.accumulate
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """The rest of a pass, at a time."""
+        return batch_loader(
+            self.task,
+            self.batches_per_pass,
+            self.batch_index,
+            rank=self.trainer.global_rank,
+            processes=self.trainer.world_size,
+            workers=self.workers,
+        )
 
     def configure_optimizers(self) -> Any:
         """AdamW; the learning rate moves once per optimizer step."""
@@ -47,12 +60,23 @@ class TrainingModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """How many batches there were: an epoch may be cut anywhere."""
+        """How many batches there were, and what of them could not be used."""
         checkpoint["batches"] = self._index
+        so_far = SkippedParts()
+        so_far.merge(self.skipped)
+        so_far.merge(self._skipped_in_pass)
+        checkpoint["given"] = dict(so_far.given)
+        checkpoint["skipped"] = [[entry.id, entry.part, entry.reason] for entry in so_far.entries]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """See `on_save_checkpoint`."""
+        """See `on_save_checkpoint`; Lightning restores its loops after this."""
         self._index = int(checkpoint["batches"])
+        self.skipped = SkippedParts()
+        self.skipped.given.update(checkpoint["given"])
+        self.skipped.entries = [Skipped(*entry) for entry in checkpoint["skipped"]]
+        checkpoint["loops"] = between_batches(
+            checkpoint["loops"], self._index, self.batches_per_pass, int(checkpoint["global_step"])
+        )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Batches move themselves."""
@@ -61,19 +85,18 @@ class TrainingModule(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The loss of one batch. Raises LossNotFinite naming step and samples."""
         torch.manual_seed(int(np.random.default_rng([self.seed, 5, self._index, self.global_rank]).integers(2**62)))
-        losses = self.task.losses(batch, self._index, self._gather)
+        losses = self.task.losses(batch, self._index, self.gather)
         self._index += 1
-        values = {name: float(value.detach()) for name, value in losses.items()}
-        if not all(map(math.isfinite, values.values())):
-            shown = ", ".join(f"{name} {value:g}" for name, value in values.items())
-            raise LossNotFinite(
-                f"the loss is not finite at step {self.global_step}: {shown}; samples of the batch: "
-                f"{', '.join(map(str, batch.names))}; to fix it, look at these samples, or lower the learning rate; "
-                "the last checkpoint is from before"
-            )
-        self.skipped.merge(batch.skipped)
-        self.log_dict({f"train/{name}": value for name, value in values.items()}, batch_size=len(batch.names))
-        self.log("loss", values["total"], prog_bar=True, logger=False, batch_size=len(batch.names))
+        names, values = list(losses), torch.stack([value.detach().float() for value in losses.values()]).tolist()
+        if not all(map(math.isfinite, values)):
+            # All processes computed the same loss, so all of them come here.
+            samples = [str(name) for part in gather_objects(self.trainer, list(batch.names)) for name in part]
+            raise LossNotFinite(self.global_step, dict(zip(names, values, strict=True)), samples)
+        self._skipped_in_pass.merge(batch.skipped)
+        logged = {f"train/{name}": value for name, value in zip(names, values, strict=True)}
+        self.log_dict(logged, batch_size=len(batch.names))
+        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=1)
+        self.log("loss", logged["train/total"], prog_bar=True, logger=False, batch_size=len(batch.names))
         return losses["total"]
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -81,10 +104,12 @@ class TrainingModule(LightningModule):
         if self._index % self.optimisation.accumulate == 0:
             self.task.after_step(self.global_step - 1)
 
-    def _gather(self, rows: Tensor) -> Tensor:
+    def collect_skipped(self) -> None:
+        """Bring together what all processes skipped in this pass."""
+        for part in gather_objects(self.trainer, self._skipped_in_pass):
+            self.skipped.merge(part)
+        self._skipped_in_pass = SkippedParts()
+
+    def gather(self, rows: Tensor) -> Tensor:
         """Rows of all processes, in the order of their ranks; gradients go back to where the rows came from."""
-        if self.trainer.world_size == 1:
-            return rows
-        gathered: Any = self.all_gather(rows, sync_grads=rows.requires_grad)
-        whole: Tensor = gathered.flatten(0, 1)
-        return whole
+        return gather_rows(self, rows)

@@ -17,7 +17,7 @@ from torch import Tensor
 from sat2sound.configs import ModelConfig
 from sat2sound.data.samples import Sample, read_encoded
 from sat2sound.data.skipped import SkippedParts
-from sat2sound.errors import DatasetError, InvalidInput
+from sat2sound.errors import ConfigurationError, DatasetError, InvalidInput
 from sat2sound.models.text_encoder import text_tokenizer
 from sat2sound.preprocessing import (
     SECONDS,
@@ -31,6 +31,7 @@ from sat2sound.preprocessing import (
 from sat2sound.training.audio_augmentation import mask_bands
 from sat2sound.training.pair_recipe import PairRecipe
 
+Captions = tuple[Tensor, Tensor, Tensor]
 _SUBSTITUTES = 20  # samples that are tried in place of one that cannot be used
 
 
@@ -42,8 +43,8 @@ class PairBatch:
     pixels: Tensor
     conditions: Tensor
     log_mels: Tensor
-    audio_captions: tuple[Tensor, Tensor, Tensor]
-    image_captions: tuple[Tensor, Tensor, Tensor]
+    audio_captions: Captions
+    image_captions: Captions
     names: tuple[str, ...]
     skipped: SkippedParts = field(default_factory=SkippedParts)
 
@@ -54,9 +55,14 @@ class PairBatch:
             pixels=self.pixels.to(device),
             conditions=self.conditions.to(device),
             log_mels=self.log_mels.to(device),
-            audio_captions=tuple(part.to(device) for part in self.audio_captions),
-            image_captions=tuple(part.to(device) for part in self.image_captions),
+            audio_captions=_moved(self.audio_captions, device),
+            image_captions=_moved(self.image_captions, device),
         )
+
+
+def _moved(captions: Captions, device: Any) -> Captions:
+    ids, mask, known = captions
+    return ids.to(device), mask.to(device), known.to(device)
 
 
 @dataclass(frozen=True)
@@ -85,9 +91,11 @@ class PairBatches:
         """Part `rank` of batch `index`, counted from 0 over the whole training.
 
         A sample without an image or a recording that can be used is replaced by another one, and recorded. Raises
-        DatasetError if one after another cannot be used.
+        DatasetError if one after another cannot be used, ConfigurationError if processes cannot share a batch evenly.
         """
         recipe = self.recipe
+        if recipe.batch % processes:
+            raise ConfigurationError(f"a batch of {recipe.batch} cannot be shared evenly by {processes} processes")
         epoch, within = divmod(index, self.per_epoch)
         order = np.random.default_rng([recipe.seed, 1, epoch]).permutation(len(self.samples))
         share = recipe.batch // processes
@@ -103,6 +111,13 @@ class PairBatches:
             names=tuple(row.name for row in rows),
             skipped=skipped,
         )
+
+    def longest(self, batch: PairBatch) -> PairBatch:
+        """The same with every caption as long as the text encoder takes them, all words of it."""
+        count = len(batch.names)
+        ids = torch.full((count, self.config.text.max_tokens), int(batch.audio_captions[0].max()))
+        captions = (ids, torch.ones_like(ids), torch.ones(count, dtype=torch.bool))
+        return dataclasses.replace(batch, audio_captions=captions, image_captions=captions)
 
     def _usable(self, order: npt.NDArray[np.int64], place: int, skipped: SkippedParts, index: int) -> _Prepared:
         for attempt in range(_SUBSTITUTES):
@@ -178,7 +193,7 @@ class PairBatches:
             start = float(random.uniform(0.0, spare)) if spare > 0 else 0.0
         return prepare_audio(data, self.limits, start)
 
-    def _tokens(self, texts: Sequence[str | None]) -> tuple[Tensor, Tensor, Tensor]:
+    def _tokens(self, texts: Sequence[str | None]) -> Captions:
         """ids, mask, and which rows have a text: the others hold a word that no term of the loss looks at."""
         ids, mask = text_tokenizer(self.config.text).encode([text or "unknown" for text in texts], self.limits)
         known = torch.tensor([bool(text) for text in texts])

@@ -25,6 +25,7 @@ class PairTask:
     """model: trained in place. samples: of the training split. validation: samples, or None."""
 
     unused_parameters = True  # a batch without captions gives the text query map no gradient
+    stored_half = False
 
     def __init__(
         self, model: Sat2Sound, samples: object, recipe: PairRecipe, validation: Callable[[], object] | None = None
@@ -38,11 +39,15 @@ class PairTask:
     @property
     def judged(self) -> Sat2Sound:
         """The model as it is."""
-        return self.model
+        return self.model.eval()
 
     def batch(self, index: int, rank: int, processes: int) -> PairBatch:
         """See `Task`."""
         return self.batches.make(index, rank, processes)
+
+    def largest_batch(self, rank: int, processes: int) -> PairBatch:
+        """The first batch, with captions of the greatest length."""
+        return self.batches.longest(self.batches.make(0, rank, processes))
 
     def before(self, say: Callable[[str], None]) -> None:
         """Nothing."""
@@ -94,10 +99,9 @@ class PairTask:
         samples: list[Sample] = list(itertools.islice(self._validation(), self.recipe.validation_samples))  # type: ignore[call-overload]
         if not samples:
             raise DatasetError("the validation split is empty", fix="name another one, or none")
-        self.model.eval()
         report = evaluate(
             samples,
-            LibraryBackend(self.model, "in training"),
+            LibraryBackend(self.judged, "in training"),
             max_skipped_share=self.recipe.max_skipped,
             resamples=_RESAMPLES,
         )

@@ -53,6 +53,7 @@ class SoundTask:
     """model: trained in place; its moving average is what is judged. captions: of scenes, of recordings."""
 
     unused_parameters = True
+    stored_half = True
 
     def __init__(
         self,
@@ -90,6 +91,10 @@ class SoundTask:
         if processes > 1:
             raise ConfigurationError(f"the starter trains in one process, not in {processes}: leave out --devices")
         return SoundBatch(index, SkippedParts())
+
+    def largest_batch(self, rank: int, processes: int) -> SoundBatch:
+        """Any: all have the same shapes."""
+        return self.batch(0, rank, processes)
 
     def before(self, say: Callable[[str], None]) -> None:
         """The audio encoder's warm-up."""

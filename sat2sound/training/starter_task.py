@@ -26,6 +26,7 @@ class StarterTask:
     """model: trained in place; its moving average is what is judged. val: the data of the four figures."""
 
     unused_parameters = True  # recordings take part in some steps only
+    stored_half = True
 
     def __init__(
         self, model: Sat2Sound, batches: Batches, texts: TextStates, recipe: Recipe, val: EvaluationData
@@ -51,6 +52,10 @@ class StarterTask:
         if processes > 1:
             raise ConfigurationError(f"the starter trains in one process, not in {processes}: leave out --devices")
         return self.batches.make(index)
+
+    def largest_batch(self, rank: int, processes: int) -> Batch:
+        """See `Task`."""
+        return self.batch(self.batches.largest, rank, processes)
 
     def before(self, say: Callable[[str], None]) -> None:
         """The audio encoder's warm-up."""

@@ -31,23 +31,28 @@ class TrainingBatch(Protocol):
 
 
 class Task(Protocol):
-    """module: everything with parameters that learn, `model` within it. judged: what is validated and shipped.
+    """module: everything with parameters that learn, `model` within it.
 
-    steps_per_epoch: batches of one pass; unused_parameters: whether some get no gradient in some steps.
+    steps_per_epoch: batches of one pass. unused_parameters: whether some get no gradient in some steps. stored_half:
+    whether the best weights are stored as float16.
     """
 
     module: nn.Module
     model: Sat2Sound
     steps_per_epoch: int
     unused_parameters: bool
+    stored_half: bool
 
     @property
     def judged(self) -> Sat2Sound:
-        """The model itself, or its moving average; in eval mode when it is read."""
+        """What is validated and shipped: the model itself, or its moving average, in eval mode."""
 
     def batch(self, index: int, rank: int, processes: int) -> Any:
         """Part `rank` of batch `index`, counted from 0 over the whole training: depends on nothing else, so that a
         training which goes on sees what it would have seen."""
+
+    def largest_batch(self, rank: int, processes: int) -> Any:
+        """A batch with the largest shapes that any step may see."""
 
     def losses(self, batch: Any, index: int, gather: Gather) -> dict[str, Tensor]:
         """Scalars by name; "total" is what is minimised."""
