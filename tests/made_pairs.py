@@ -6,12 +6,13 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import soundfile
 from PIL import Image
 
-from sat2sound.data.samples import Sample
+from sat2sound.data.samples import Sample, read_encoded
 from sat2sound.preprocessing import Metadata
 
 KINDS = (("waves on a beach", 200.0), ("birds in a wood", 3000.0), ("traffic on a road", 800.0))
@@ -57,3 +58,19 @@ def _made(seed: int, index: int, bad: bool) -> Sample:
         image_caption=None if index % 5 == 4 else caption,
         metadata=Metadata(latitude=10.0 + index, longitude=20.0, month=1 + index % 12, hour=None),
     )
+
+
+def write_table(folder: Path, *, train: int = 24, val: int = 9) -> Path:
+    """The same as a folder of one's own data: samples.csv, images and recordings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["id,image,audio,audio_caption,image_caption,latitude,longitude,date,split"]
+    for split, samples in (("train", MadePairs(train)), ("val", MadePairs(val, seed=5))):
+        for index, sample in enumerate(samples):
+            name = f"{split}-{index}"
+            (folder / f"{name}.png").write_bytes(read_encoded(sample.image or b""))
+            (folder / f"{name}.wav").write_bytes(read_encoded(sample.audio or b""))
+            place, month = sample.metadata.latitude, sample.metadata.month
+            words = f"{sample.audio_caption},{sample.image_caption or ''}"
+            lines.append(f"{name},{name}.png,{name}.wav,{words},{place},20.0,2020-{month:02d}-01,{split}")
+    (folder / "samples.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder

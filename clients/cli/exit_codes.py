@@ -26,6 +26,8 @@ class ExitCode(IntEnum):
     NO_TILE = 7
     DIFFERS = 8
     INCOMPLETE = 9
+    NOT_FINITE = 10
+    NO_ROOM = 11
     INTERRUPTED = 130
 
 
@@ -40,7 +42,9 @@ MEANINGS = {
     ExitCode.NO_TILE: "the image service gave no tile",
     ExitCode.DIFFERS: "a graph or a model repository does not compute what it should",
     ExitCode.INCOMPLETE: "done in part: inputs that could not be used, or cells of a map, are missing",
-    ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
+    ExitCode.NOT_FINITE: "training stopped: the loss is NaN or infinite",
+    ExitCode.NO_ROOM: "training stopped: a batch does not fit into memory, or a checkpoint onto the disk",
+    ExitCode.INTERRUPTED: "interrupted (Ctrl-C, or SIGTERM while training)",
 }
 
 
@@ -58,6 +62,7 @@ def exit_code(error: Exception) -> ExitCode:
         InvalidInput,
         Sat2SoundError,
     )
+    from sat2sound.training.errors import LossNotFinite, OutOfRoom, Terminated
 
     table: tuple[tuple[type[Exception], ExitCode], ...] = (
         (InvalidInput, ExitCode.INVALID),
@@ -74,6 +79,9 @@ def exit_code(error: Exception) -> ExitCode:
         (TileError, ExitCode.NO_TILE),
         (GateFailure, ExitCode.DIFFERS),
         (MapError, ExitCode.INVALID),
+        (LossNotFinite, ExitCode.NOT_FINITE),
+        (OutOfRoom, ExitCode.NO_ROOM),
+        (Terminated, ExitCode.INTERRUPTED),
         (Sat2SoundError, ExitCode.NO_SERVER),
         (OSError, ExitCode.INVALID),  # a path that cannot be read or written
     )

@@ -11,6 +11,7 @@ from sat2sound.clients.cli.caption import caption
 from sat2sound.clients.cli.embed import embed
 from sat2sound.clients.cli.evaluate import evaluate
 from sat2sound.clients.cli.exit_codes import MEANINGS
+from sat2sound.clients.cli.train import train
 
 _EXIT_CODES = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items()) + "."
 
@@ -47,6 +48,7 @@ app.command()(embed)
 app.command()(local.serve)
 app.command()(repositories.export)
 app.command()(repositories.verify)
+app.command()(train)
 app.command()(evaluate)
 app.command()(caption)
 app.command()(local.convert)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from safetensors import SafetensorError
 
 from sat2sound.checkpoints import save_safetensors
@@ -47,7 +46,7 @@ class Checkpoints(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Between two steps, when all that belongs to the last one is done."""
-        if trainer.global_step and trainer.global_step % self.every == 0 and _between_steps(ours(pl_module)):
+        if trainer.global_step and trainer.global_step % self.every == 0 and ours(pl_module).between_steps:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -62,11 +61,6 @@ class Checkpoints(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The final state."""
         self._save(trainer)
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Asked to end (SIGTERM, as by Kubernetes or Slurm): Lightning ends between two batches."""
-        if isinstance(exception, SIGTERMException) and _between_steps(ours(pl_module)):
-            self._save(trainer)
 
     def _validate(self, trainer: Trainer, module: TrainingModule) -> None:
         self._validated = trainer.global_step
@@ -123,11 +117,6 @@ class SkippedReport(Callback):
         """Each file once, in how many passes it may ever have been met."""
         for line in ours(pl_module).skipped.without_repetitions().lines():
             self.say(line)
-
-
-def _between_steps(module: TrainingModule) -> bool:
-    """Whether no gradients are half accumulated."""
-    return module.batch_index() % module.optimisation.accumulate == 0
 
 
 def ours(module: LightningModule) -> TrainingModule:

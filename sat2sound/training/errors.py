@@ -24,6 +24,13 @@ class LossNotFinite(TrainingError):
         )
 
 
+class Terminated(TrainingError):
+    """The process was asked to end (SIGTERM, as by Kubernetes or Slurm)."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"asked to end (SIGTERM) at step {step}; go on with --resume")
+
+
 class OutOfRoom(TrainingError):
     """Memory or disk do not suffice."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,10 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from sat2sound.data.skipped import MAX_SKIPPED_SHARE
 from sat2sound.errors import ConfigurationError
-from sat2sound.training.callbacks import LAST, Checkpoints, SkippedReport
+from sat2sound.training.callbacks import BEST, LAST, Checkpoints, SkippedReport
 from sat2sound.training.checkpoint_io import SafetensorsCheckpointIO
+from sat2sound.training.end_on_request import EndOnRequest
+from sat2sound.training.errors import Terminated
 from sat2sound.training.fit_check import FitCheck
 from sat2sound.training.lightning_module import TrainingModule
 from sat2sound.training.optimisation import Optimisation
@@ -50,8 +53,8 @@ class Run:
     validate_every: passes. stop_at: an earlier step to end at; the schedule is that of the whole training."""
 
     out: Path
-    description: str
-    seed: int
+    description: str = ""
+    seed: int = 0
     resume: bool = False
     save_every: int = 500
     validate_every: int = 1
@@ -60,9 +63,21 @@ class Run:
     bar: bool = True
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """steps: optimizer steps done; batches: of all processes together. score: of the best weights, None if nothing was
+    validated. last, best: files, None if not written."""
+
+    steps: int
+    batches: int
+    score: float | None
+    last: Path
+    best: Path | None
+
+
 def fit(
     task: Task, optimisation: Optimisation, run: Run, machine: Machine, say: Callable[[str], None] = print
-) -> TrainingModule:
+) -> Outcome:
     """Train to the end, or go on where an earlier run in the same folder stopped.
 
     Leaves LAST and BEST and the logs in the folder. Raises ConfigurationError if the folder holds a training and that
@@ -71,27 +86,52 @@ def fit(
     earlier = check_folder(run)
     run.out.mkdir(parents=True, exist_ok=True)
     module = TrainingModule(task, optimisation, run.seed, machine.workers)
+    checkpoints = Checkpoints(run.out, run.save_every, run.validate_every, run.description, say)
+    ending = EndOnRequest()
+    callbacks: list[Callback] = [SkippedReport(run.max_skipped, say), checkpoints, FitCheck(say), ending]
     with _settings(machine):
-        trainer = _trainer(task, optimisation, run, machine, say, fresh=earlier is None)
+        trainer = _trainer(task, optimisation, run, machine, callbacks, fresh=earlier is None)
         if earlier is None:
             task.before(say)
         elif trainer.is_global_zero:
             say(f"going on from {earlier}")
+        with ending.handled():
+            _run(trainer, module, earlier)
+    if ending.asked:
+        raise Terminated(trainer.global_step)
+    best = run.out / BEST
+    return Outcome(
+        trainer.global_step,
+        module.batch_index(),
+        checkpoints.best if math.isfinite(checkpoints.best) else None,
+        run.out / LAST,
+        best if best.exists() else None,
+    )
+
+
+def _run(trainer: Trainer, module: TrainingModule, earlier: Path | None) -> None:
+    try:
         trainer.fit(module, ckpt_path=earlier)
-    return module
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        raise KeyboardInterrupt from None
 
 
 def check_folder(run: Run) -> Path | None:
     """The checkpoint to go on from, None if there is none. Raises ConfigurationError, CheckpointError."""
+    refuse_taken(run)
     path = run.out / LAST
     if not path.exists():
         return None
-    if not run.resume:
-        raise ConfigurationError(f"{run.out} holds a training; go on with --resume, or give another --out")
     state = SafetensorsCheckpointIO().load_checkpoint(path)["callbacks"]["checkpoints"]
     if state["description"] != run.description:
         raise ConfigurationError(f"{path} is of another recipe; give another --out, or delete it to start again")
     return path
+
+
+def refuse_taken(run: Run) -> None:
+    """Raise ConfigurationError if the folder holds a training that is not to go on."""
+    if (run.out / LAST).exists() and not run.resume:
+        raise ConfigurationError(f"{run.out} holds a training; go on with --resume, or give another --out")
 
 
 @contextmanager
@@ -107,7 +147,8 @@ def _settings(machine: Machine) -> Iterator[None]:
         with warnings.catch_warnings():
             # On loaders without workers and the like: advice, and the choice is the caller's.
             warnings.simplefilter("ignore", PossibleUserWarning)
-            warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning's own use of torch
+            for own in (".*LeafSpec.*", ".*all_gather is deprecated.*"):  # Lightning's own use of torch
+                warnings.filterwarnings("ignore", own)
             yield
     finally:
         torch.use_deterministic_algorithms(deterministic)
@@ -115,20 +156,13 @@ def _settings(machine: Machine) -> Iterator[None]:
 
 
 def _trainer(
-    task: Task, optimisation: Optimisation, run: Run, machine: Machine, say: Callable[[str], None], *, fresh: bool
+    task: Task, optimisation: Optimisation, run: Run, machine: Machine, callbacks: Sequence[Callback], *, fresh: bool
 ) -> Trainer:
     several = (
         machine.nodes > 1
         or machine.devices not in ("1", "auto")
         or (machine.devices == "auto" and torch.cuda.device_count() > 1)
     )
-    callbacks: list[Callback] = [
-        SkippedReport(run.max_skipped, say),
-        Checkpoints(run.out, run.save_every, run.validate_every, run.description, say),
-        FitCheck(say),
-    ]
-    if run.bar:
-        callbacks.append(RichProgressBar(leave=True))
     part = "start" if fresh else "continued"
     loggers: list[Logger] = [
         CSVLogger(str(run.out), name=METRICS, version=_free(run.out / METRICS, part), flush_logs_every_n_steps=1),
@@ -145,7 +179,7 @@ def _trainer(
         max_epochs=-1,
         accumulate_grad_batches=optimisation.accumulate,
         gradient_clip_val=optimisation.gradient_norm,
-        callbacks=callbacks,
+        callbacks=[*callbacks, *([RichProgressBar(leave=True)] if run.bar else [])],
         logger=loggers,
         plugins=[SafetensorsCheckpointIO()],
         enable_checkpointing=False,

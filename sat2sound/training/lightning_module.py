@@ -38,6 +38,11 @@ class TrainingModule(LightningModule):
         return self._index
 
     @property
+    def between_steps(self) -> bool:
+        """Whether no gradients are half accumulated."""
+        return self._index % self.optimisation.accumulate == 0
+
+    @property
     def batches_per_pass(self) -> int:
         """As many as fill whole optimizer steps."""
         return self.task.steps_per_epoch // self.optimisation.accumulate * self.optimisation.accumulate
@@ -101,7 +106,7 @@ class TrainingModule(LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """After an optimizer step, the task's own work."""
-        if self._index % self.optimisation.accumulate == 0:
+        if self.between_steps:
             self.task.after_step(self.global_step - 1)
 
     def collect_skipped(self) -> None:

@@ -14,7 +14,8 @@ class PairRecipe:
     the one of that level, where the data has it. metadata_drop: share of each piece of metadata that is left out.
     spec_augment: share of recordings with masked bands and stretches. pseudo_positives: weight of that term.
     frozen_batch_norm: the audio encoder's batch norm keeps the statistics it came with.
-    validation_samples: of the validation split, at most.
+    evaluate_every: passes between two validations. validation_samples: of the validation split, at most. max_skipped:
+    largest share of images, recordings or captions that may be unusable.
     """
 
     batch: int = 128
@@ -30,6 +31,7 @@ class PairRecipe:
     spec_augment: float = 1.0
     pseudo_positives: float = 0.1
     frozen_batch_norm: bool = False
+    evaluate_every: int = 1
     validation_samples: int = 2000
     max_skipped: float = 0.02
     seed: int = 0

@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 Told = TypeVar("Told")
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for all of a training."""
+    return not getattr(rank_zero_only, "rank", 0)
 
 
 def gather_rows(module: LightningModule, rows: Tensor) -> Tensor:

@@ -1,13 +1,17 @@
-"""Recipe files: JSON that says which model is trained how. Three come with the package."""
+"""Recipe files: JSON, TOML or YAML that says which model is trained how. Some come with the package."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from sat2sound.errors import ConfigurationError
@@ -17,6 +21,21 @@ from sat2sound.training.recipe import Recipe
 from sat2sound.training.sound_alignment import SoundAlignment
 
 FOLDER = Path(__file__).parent / "recipes"
+SUFFIXES = (".json", ".toml", ".yaml", ".yml")
+KINDS = ("pairs", "scenes", "sounds")
+# Settings by what they may be, in whichever group they are.
+_POSITIVE = frozenset(
+    (
+        *("accumulate", "audio_every", "batch", "epochs", "evaluate_every", "gradient_norm", "image_size", "images"),
+        *("learning_rate", "partners", "recordings", "restart_steps", "validation_samples", "views", "warm_up_steps"),
+    )
+)
+_SHARES = frozenset(
+    (
+        *("average", "drop_path", "label_smoothing", "mask", "max_skipped", "metadata_drop", "mix", "mixing"),
+        *("repeat", "spec_augment", "token_dropout"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -43,80 +62,97 @@ class RecipeFile:
         """The one that is given."""
         return next(recipe for recipe in (self.pairs, self.scenes, self.sounds) if recipe is not None)
 
-    def to_json(self) -> str:
-        """Compact JSON with every value, for checkpoints and logs."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+    def to_dict(self) -> dict[str, Any]:
+        """Every value, for checkpoints and logs."""
+        return dataclasses.asdict(self)
 
 
 def recipe_names() -> list[str]:
     """Those that come with the package."""
-    return sorted(path.stem for path in FOLDER.glob("*.json"))
+    return sorted(path.stem for path in FOLDER.iterdir() if path.suffix in SUFFIXES)
 
 
 def load_recipe(name_or_path: str | Path, changes: dict[str, Any] | None = None) -> RecipeFile:
-    """A recipe by name ("published") or from a JSON file. Raises ConfigurationError naming what is wrong.
+    """A recipe by name ("published") or from a file. Raises ConfigurationError naming what is wrong.
 
     changes: dotted names and values that replace the file's, e.g. {"pairs.batch": 64}.
     """
     path = Path(name_or_path)
-    if path.suffix != ".json":
+    if path.suffix not in SUFFIXES:
         path = FOLDER / f"{path.name}.json"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = _read(path)
     except OSError as error:
         raise ConfigurationError(
-            f"no recipe {str(name_or_path)!r} ({error.strerror}); known: {', '.join(recipe_names())}, or a .json file"
+            f"no recipe {str(name_or_path)!r} ({error.strerror}); known: {', '.join(recipe_names())}, or a file "
+            f"that ends in {', '.join(SUFFIXES)}"
         ) from None
-    except ValueError as error:
-        raise ConfigurationError(f"{path} is not JSON: {error}") from None
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise ConfigurationError(f"{path} is not {path.suffix[1:].upper()}: {' '.join(str(error).split())}") from None
     for name, value in (changes or {}).items():
         _change(document, name, value)
     return parse_recipe(document, str(path))
 
 
 def parse_recipe(document: Any, where: str = "the recipe") -> RecipeFile:
-    """As `load_recipe`, of a JSON document."""
+    """As `load_recipe`, of what a file holds."""
     unknown = _unknown(document, RecipeFile)
     if unknown:
-        raise ConfigurationError(f"{where}: unknown {', '.join(unknown)}")
+        raise ConfigurationError(f"{where}: unknown {'; unknown '.join(unknown)}")
     try:
-        recipe: RecipeFile = TypeAdapter(RecipeFile).validate_json(json.dumps(document), strict=True)
+        recipe: RecipeFile = TypeAdapter(RecipeFile).validate_json(json.dumps(document, default=str), strict=True)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, entry['loc'])) or 'the file'}: {entry['msg']} (found {str(entry['input'])[:40]!r})"
             for entry in error.errors()
         )
         raise ConfigurationError(f"{where}: {problems}") from None
-    given = sum(part is not None for part in (recipe.pairs, recipe.scenes, recipe.sounds))
-    if given != 1:
-        raise ConfigurationError(f"{where}: {given} of pairs, scenes and sounds are given; expected one")
-    _check_positive(recipe.chosen, where)
+    given = [kind for kind in KINDS if getattr(recipe, kind) is not None]
+    if len(given) != 1:
+        raise ConfigurationError(f"{where}: {', '.join(given) or 'none'} of {', '.join(KINDS)} given; expected one")
+    problems_found = _out_of_range(recipe.chosen, given[0])
+    if problems_found:
+        raise ConfigurationError(f"{where}: {'; '.join(problems_found)}")
     return recipe
+
+
+def _read(path: Path) -> Any:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".toml":
+        return tomllib.loads(text)
+    return json.loads(text) if path.suffix == ".json" else yaml.load(text, _Yaml)  # noqa: S506 (a SafeLoader)
+
+
+class _Yaml(yaml.SafeLoader):  # type: ignore[misc]  # yaml comes without types
+    """Also takes 5e-5 for a number, as JSON and TOML do."""
+
+
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+)
 
 
 def _unknown(document: Any, kind: Any, place: str = "") -> list[str]:
     """Names in the document that no dataclass has, nested ones dotted: a misspelled setting must not be ignored."""
+    if isinstance(document, list):
+        return [name for item in document for name in _unknown(item, kind, place)]
     if not isinstance(document, dict):
         return []
-    fields = {entry.name: entry for entry in dataclasses.fields(kind)}
-    found = [f"{place}{name} (known: {', '.join(fields)})" for name in document if name not in fields]
-    hints = _nested(kind)
-    for name, value in document.items():
-        if name in hints:
-            found += _unknown(value, hints[name], f"{place}{name}.")
+    known = [entry.name for entry in dataclasses.fields(kind)]
+    found = [f"{place}{name} (known: {', '.join(known)})" for name in document if name not in known]
+    for name, nested in _nested(kind).items():
+        found += _unknown(document.get(name), nested, f"{place}{name}.")
     return found
 
 
 def _nested(kind: Any) -> dict[str, Any]:
-    """Fields of a dataclass that are dataclasses themselves."""
-    from typing import get_args, get_type_hints
-
-    nested = {}
-    for name, hint in get_type_hints(kind).items():
-        for option in (hint, *get_args(hint)):
-            if dataclasses.is_dataclass(option) and name != "phases":
-                nested[name] = option
-    return nested
+    """Fields of a dataclass that are, or are a list of, dataclasses themselves."""
+    return {
+        name: option
+        for name, hint in get_type_hints(kind).items()
+        for option in (hint, *get_args(hint))
+        if dataclasses.is_dataclass(option)
+    }
 
 
 def _change(document: Any, name: str, value: Any) -> None:
@@ -130,14 +166,21 @@ def _change(document: Any, name: str, value: Any) -> None:
     document[last] = value
 
 
-def _check_positive(recipe: Any, where: str) -> None:
-    """Sizes and rates must be above 0; shares between 0 and 1."""
-    positive = ("batch", "accumulate", "epochs", "learning_rate", "restart_steps", "gradient_norm", "steps")
+def _out_of_range(recipe: Any, place: str) -> list[str]:
+    """What no training can be made of, nested settings too."""
+    problems = []
     for entry in dataclasses.fields(recipe):
-        value = getattr(recipe, entry.name)
-        if entry.name in positive and not value > 0:
-            raise ConfigurationError(f"{where}: {entry.name} is {value}, expected more than 0")
-        if entry.name in ("metadata_drop", "spec_augment", "max_skipped") and not 0 <= value <= 1:
-            raise ConfigurationError(f"{where}: {entry.name} is {value}, expected 0 to 1")
-        if entry.name == "zoom_levels" and not (value and all(1 <= level <= 10 for level in value)):
-            raise ConfigurationError(f"{where}: zoom_levels are {value}, expected levels of 1 to 10")
+        name, value = f"{place}.{entry.name}", getattr(recipe, entry.name)
+        if dataclasses.is_dataclass(value):
+            problems += _out_of_range(value, name)
+        elif entry.name == "phases":
+            problems += [] if value else [f"{name} are none, expected at least one"]
+            for phase in value:
+                problems += _out_of_range(phase, name)
+        elif entry.name == "zoom_levels" and not (value and all(1 <= level <= 10 for level in value)):
+            problems.append(f"{name} are {list(value)}, expected levels of 1 to 10")
+        elif entry.name in _POSITIVE and not (value > 0 and math.isfinite(value)):
+            problems.append(f"{name} is {value}, expected more than 0")
+        elif entry.name in _SHARES and not 0 <= value <= 1:
+            problems.append(f"{name} is {value}, expected 0 to 1")
+    return problems

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +13,7 @@ from pathlib import Path
 import torch
 
 from sat2sound.configs import ModelConfig, load_config
+from sat2sound.data.choice import Choice
 from sat2sound.data.opening import open_samples, open_table
 from sat2sound.errors import DatasetError
 from sat2sound.evaluation.starter import EvaluationData, read_evaluation_data
@@ -17,11 +21,11 @@ from sat2sound.models import Sat2Sound
 from sat2sound.models.text_encoder import with_text_encoder
 from sat2sound.training.batches import Batches
 from sat2sound.training.caption_files import CaptionFiles, read_caption_files
-from sat2sound.training.fitting import Machine, Run, fit
-from sat2sound.training.lightning_module import TrainingModule
+from sat2sound.training.fitting import Machine, Outcome, Run, fit, refuse_taken
 from sat2sound.training.optimisation import Optimisation
 from sat2sound.training.pair_recipe import PairRecipe
 from sat2sound.training.pair_task import PairTask
+from sat2sound.training.processes import is_first_process
 from sat2sound.training.recipe import Recipe
 from sat2sound.training.recipe_file import RecipeFile, SoundRecipe
 from sat2sound.training.sound_task import SoundTask
@@ -32,6 +36,7 @@ from sat2sound.training.task import Task
 from sat2sound.training.text_states import TextStates
 
 Say = Callable[[str], None]
+_FEWEST = 11  # samples of a gallery: rank 1 must be below a tenth of them
 
 
 @dataclass(frozen=True)
@@ -55,18 +60,35 @@ class Sources:
     captions: CaptionFiles | None = None
 
 
-def train(recipe: RecipeFile, sources: Sources, run: Run, machine: Machine, say: Say = print) -> TrainingModule:
-    """Train as the recipe says, or go on. Errors as `fit`, and ConfigurationError and DatasetError for what is read."""
+def train(recipe: RecipeFile, sources: Sources, run: Run, machine: Machine, say: Say = print) -> Outcome:
+    """Train as the recipe says, or go on. Errors as `fit`, and ConfigurationError and DatasetError for what is read.
+
+    run: its description, seed and what else a recipe says are taken from the recipe.
+    """
+    refuse_taken(run)
+    if not is_first_process():
+        say = _silent
     config = sources.config or load_config(recipe.model)
     if sources.text_encoder is not None:
         config = with_text_encoder(config, sources.text_encoder)
-    torch.manual_seed(recipe.chosen.seed)
+    chosen = recipe.chosen
+    torch.manual_seed(chosen.seed)
     model = Sat2Sound.from_config(config)
     ignored = ("audio.",) if recipe.sounds and recipe.sounds.warm_up.steps else ()
     for path in sources.start_from:
         start(model, path, ignored)
-    task, optimisation = _prepare(recipe.chosen, model, sources, say)
+    task, optimisation = _prepare(chosen, model, sources, say)
+    # What must be the same when a training goes on: else it would not be the one that was begun.
+    facts = {"recipe": recipe.to_dict(), "config": json.loads(config.to_json()), "batches": task.steps_per_epoch}
+    run = dataclasses.replace(run, seed=chosen.seed, description=json.dumps(facts, sort_keys=True))
+    if isinstance(chosen, PairRecipe):
+        run = dataclasses.replace(run, max_skipped=chosen.max_skipped)
+    if not isinstance(chosen, SoundRecipe):
+        run = dataclasses.replace(run, validate_every=chosen.evaluate_every)
     return fit(task, optimisation, run, machine, say)
+
+
+def _silent(_: str) -> None: ...
 
 
 def _prepare(
@@ -108,17 +130,18 @@ def _prepare(
 
 
 def _pairs(recipe: PairRecipe, model: Sat2Sound, sources: Sources, say: Say) -> tuple[Task, Optimisation]:
-    from sat2sound.data.choice import Choice
-
     choice = Choice(satellite=sources.satellite, audio=not sources.log_mels, log_mels=sources.log_mels)
     samples = open_table(sources.data, sources.split, choice)
     say(f"{len(samples)} samples to train on")
-    if not len(samples):
-        raise DatasetError(f"split {sources.split!r} of {sources.data} is empty", fix="name another one with --split")
-
     validation = None
     if sources.validation:
         validation = partial(open_samples, sources.data, sources.validation, Choice(satellite=sources.satellite))
+        count = sum(1 for _ in itertools.islice(validation(), _FEWEST))  # seen now, and not after the first pass
+        if count < _FEWEST:
+            raise DatasetError(
+                f"split {sources.validation!r} of {sources.data} has {count} samples; recall at 10 % needs {_FEWEST}",
+                fix="name another one with --validation-split, or none",
+            )
     task = PairTask(model, samples, recipe, validation)
     return task, Optimisation(
         steps=task.steps_per_epoch // recipe.accumulate * recipe.epochs,

@@ -21,8 +21,7 @@ from sat2sound.models import Sat2Sound
 from sat2sound.training.callbacks import BEST, LAST
 from sat2sound.training.checkpoint_io import SafetensorsCheckpointIO
 from sat2sound.training.errors import CheckpointNotWritten, LossNotFinite
-from sat2sound.training.fitting import Machine, Run, fit
-from sat2sound.training.lightning_module import TrainingModule
+from sat2sound.training.fitting import Machine, Outcome, Run, fit
 from sat2sound.training.losses import sat2sound_loss
 from sat2sound.training.optimisation import Optimisation
 from sat2sound.training.pair_batches import PairBatches
@@ -57,7 +56,7 @@ def optimisation(task: PairTask) -> Optimisation:
     )
 
 
-def run_task(task: PairTask, out: Path, said: list[str] | None = None, **options: Any) -> TrainingModule:
+def run_task(task: PairTask, out: Path, said: list[str] | None = None, **options: Any) -> Outcome:
     run = Run(out, description=str(task.recipe), seed=0, save_every=1, bar=False, **{"resume": True, **options})
     return fit(task, optimisation(task), run, CPU, (said if said is not None else []).append)
 
@@ -74,8 +73,8 @@ def test_going_on_anywhere_equals_never_having_stopped(small: ModelConfig, tmp_p
         out = tmp_path / f"stopped-{stop}"
         run_task(make_task(small), out, stop_at=stop)
         assert SafetensorsCheckpointIO().load_checkpoint(out / LAST)["global_step"] == stop
-        module = run_task(make_task(small, seed=9), out)  # other weights to begin with: all come from the checkpoint
-        assert module.batch_index() == 12
+        outcome = run_task(make_task(small, seed=9), out)  # other weights to begin with: all come from the checkpoint
+        assert outcome.batches == 12
         expected, found = weights(tmp_path / "whole"), weights(out)
         assert expected.keys() == found.keys()
         assert [name for name, value in expected.items() if not torch.equal(value, found[name])] == [], stop
@@ -190,5 +189,5 @@ def test_a_full_disk_leaves_the_previous_checkpoint(small: ModelConfig, tmp_path
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (tmp_path / LAST).read_bytes() == before
     assert not list(tmp_path.glob("*.partial"))
-    module = run_task(make_task(small), tmp_path)  # with room again, it goes on
-    assert module.batch_index() == 12
+    outcome = run_task(make_task(small), tmp_path)  # with room again, it goes on
+    assert outcome.batches == 12
