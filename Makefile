@@ -1,6 +1,6 @@
 # Every command that a person needs. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all demo serve export test lint format parity train-starter lock clean verify export-published-size maps-demo map-quality bench bench-maps bench-shared-memory monitoring-proof
+.PHONY: help setup setup-all demo serve export test lint format parity train-starter train-starter-short lock clean verify export-published-size maps-demo map-quality bench bench-maps bench-shared-memory monitoring-proof
 
 SAT2SOUND := .venv/bin/sat2sound
 PYTHON ?=
@@ -48,10 +48,13 @@ format: setup-all  ## let ruff format and mend what it can
 parity: setup-all  ## compare with the published model's numbers [DIR=../shared/parity]
 	@.venv/bin/python tests/parity.py $(or $(DIR),../shared/parity)
 
-train-starter: setup-all  ## train the starter again from DATA (default ../shared/data); hours on 2 cores
-	@.venv/bin/python -m sat2sound.training.starter --data $(or $(DATA),../shared/data) --out build/training
-	@.venv/bin/python -m sat2sound.training.starter_sounds --data $(or $(DATA),../shared/data) \
-		--start-from build/training/best.safetensors --out build/training-sounds
+train-starter: setup-all  ## train the starter again from DATA (default ../shared/data); hours on 2 cores; goes on if it was stopped
+	@$(SAT2SOUND) train --config starter --data $(or $(DATA),../shared/data) --out build/training --resume
+	@$(SAT2SOUND) train --config starter-sounds --data $(or $(DATA),../shared/data) --out build/training-sounds --resume \
+	    --start-from build/training/best.safetensors
+
+train-starter-short: setup-all  ## minutes of the same on few, small images: far from the starter, far above chance
+	@$(SAT2SOUND) train --config starter-short --data $(or $(DATA),../shared/data) --out build/training-short --resume
 
 maps-demo: setup-all  ## soundscape maps of the example areas as pictures [DATA=../shared/data]; synthetic without data
 	@.venv/bin/python -m tools.maps_demo $(if $(DATA),--data "$(DATA)") $(MAPS_DEMO_OPTIONS)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,13 +13,19 @@ from safetensors.torch import load_file, save_file
 from starter_folder import SCENES, SOUNDS, write_starter_folder
 
 from sat2sound.checkpoints import load_model
-from sat2sound.configs import AudioConfig, CodebookConfig, ModelConfig, SatelliteConfig, load_config
+from sat2sound.configs import AudioConfig, CodebookConfig, SatelliteConfig, load_config
 from sat2sound.errors import ConfigurationError, IncompatibleCheckpoint
+from sat2sound.models import Sat2Sound
 from sat2sound.training.audio_warm_up import AudioWarmUp
+from sat2sound.training.callbacks import BEST, LAST
 from sat2sound.training.caption_files import CaptionFiles, read_caption_files
-from sat2sound.training.loop import BEST, LAST, LOG, LossNotFinite, Trainer
+from sat2sound.training.checkpoint_io import SafetensorsCheckpointIO
+from sat2sound.training.errors import LossNotFinite
+from sat2sound.training.fitting import Machine, Outcome, Run
 from sat2sound.training.recipe import Phase, Recipe
-from sat2sound.training.starter import make_trainer
+from sat2sound.training.recipe_file import RecipeFile
+from sat2sound.training.run_recipe import Sources, train
+from sat2sound.training.start_weights import start
 
 TINY = dataclasses.replace(
     load_config("starter"),
@@ -53,71 +59,86 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_starter_folder(tmp_path_factory.mktemp("data"))
 
 
-def tiny(
-    data: Path, out: Path, recipe: Recipe = RECIPE, config: ModelConfig = TINY, start_from: Sequence[Path] = ()
-) -> Trainer:
-    return make_trainer(data, out, recipe, config, FEW, start_from)
+def tiny(data: Path, out: Path, recipe: Recipe = RECIPE, start_from: tuple[Path, ...] = (), **options: Any) -> Outcome:
+    sources = Sources(data, start_from=start_from, config=TINY, captions=FEW)
+    run = Run(out, bar=False, resume=True, **options)
+    return train(RecipeFile("starter", scenes=recipe), sources, run, Machine("cpu"), lambda _: None)
 
 
-def rows(out: Path) -> list[dict[str, str]]:
-    with (out / LOG).open(newline="") as file:
-        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    """Of the model, its moving average, and the classifiers that are thrown away."""
+    found: dict[str, torch.Tensor] = SafetensorsCheckpointIO().load_checkpoint(out / LAST)["state_dict"]
+    return found
+
+
+def log(out: Path) -> list[dict[str, str]]:
+    rows = []
+    for path in sorted((out / "metrics").glob("*/metrics.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            rows += [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
+    return rows
 
 
 def test_going_on_equals_never_having_stopped(data: Path, tmp_path: Path) -> None:
+    """The audio encoder's warm-up, the moving average and the best score too."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    tiny(data, whole).run()
-    tiny(data, parts).run(until=3)  # one pass; six steps in all
-    assert not torch.equal(
-        load_file(whole / LAST)["model.codebook.concepts"], load_file(parts / LAST)["model.codebook.concepts"]
-    )
-    tiny(data, parts).run()
-    expected, found = load_file(whole / LAST), load_file(parts / LAST)
+    tiny(data, whole)
+    assert tiny(data, parts, stop_at=2).steps == 2  # within the first of two passes of three steps
+    tiny(data, parts)
+    expected, found = weights(whole), weights(parts)
+    assert {name.split(".")[1] for name in expected} == {"model", "average", "classifiers"}
     assert expected.keys() == found.keys()
     assert [name for name, value in expected.items() if not torch.equal(value, found[name])] == []
-    assert rows(whole) == rows(parts)
+    losses = {row["step"]: row["train/total"] for row in log(whole) if "train/total" in row}
+    assert len(losses) == 6
+    assert {row["step"]: row["train/total"] for row in log(parts) if "train/total" in row} == losses
+    one, two = load_file(whole / BEST), load_file(parts / BEST)
+    assert [name for name, value in one.items() if not torch.equal(value, two[name])] == []
+    assert {value.dtype for value in one.values() if value.is_floating_point()} == {torch.float16}
 
 
 def test_another_seed_gives_another_model(data: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
-        tiny(data, tmp_path / str(seed), dataclasses.replace(RECIPE, phases=(Phase(32, 1),), seed=seed)).run(until=1)
-    first, second = (load_file(tmp_path / str(seed) / LAST)["model.codebook.concepts"] for seed in (0, 1))
-    assert not torch.allclose(first, second)
+        recipe = dataclasses.replace(RECIPE, audio_warm_up=AudioWarmUp(steps=0), seed=seed)
+        tiny(data, tmp_path / str(seed), recipe, stop_at=1)
+    name = "module.model.codebook.concepts"
+    assert not torch.allclose(weights(tmp_path / "0")[name], weights(tmp_path / "1")[name])
 
 
 def test_it_learns_to_tell_the_scenes_apart(data: Path, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, phases=(Phase(32, 14),), mixing=0.0, drop_path=0.0, evaluate_every=14)
-    tiny(data, tmp_path, recipe).run()
-    log = rows(tmp_path)
-    assert float(log[-1]["total"]) < 0.75 * float(log[0]["total"])
-    assert float(log[-1]["satellite_image_caption"]) < float(log[0]["satellite_image_caption"])
+    done = tiny(data, tmp_path, recipe)
+    rows = [row for row in log(tmp_path) if "train/total" in row]
+    first, last = rows[:3], rows[-3:]
+    for term, share in (("train/total", 0.75), ("train/satellite_image_caption", 1.0)):
+        assert sum(float(row[term]) for row in last) < share * sum(float(row[term]) for row in first)
+    figures = [row for row in log(tmp_path) if "validation/scene_top1" in row]
+    assert float(figures[-1]["validation/score"]) == pytest.approx(done.score)
     best = load_model(tmp_path / BEST)
     assert best.config == TINY
     assert not best.training
 
 
 def test_another_recipe_in_the_same_folder_is_refused(data: Path, tmp_path: Path) -> None:
-    tiny(data, tmp_path).run(until=1)
+    tiny(data, tmp_path, dataclasses.replace(RECIPE, audio_warm_up=AudioWarmUp(steps=0)), stop_at=1)
     with pytest.raises(ConfigurationError, match="of another recipe"):
         tiny(data, tmp_path, dataclasses.replace(RECIPE, seed=9))
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_weights_are_harmed(data: Path, tmp_path: Path) -> None:
-    trainer = tiny(data, tmp_path)
-    with torch.no_grad():
-        trainer.model.projector.linear1.weight[0, 0] = float("nan")
-    before = trainer.model.codebook.concepts.clone()
-    with pytest.raises(LossNotFinite, match=r"loss is nan at step 0; images of the batch: \(\d+, "):
-        trainer.run()
-    assert torch.equal(trainer.model.codebook.concepts, before)
+def test_a_loss_that_is_not_finite_names_the_images(data: Path, tmp_path: Path) -> None:
+    model = Sat2Sound.from_config(TINY)
+    save_file({"projector.linear1.weight": model.projector.linear1.weight * float("nan")}, tmp_path / "bad.safetensors")
+    with pytest.raises(LossNotFinite, match=r"not finite at step 0: .* nan; samples of the batch: \w+ \(row \d+\),"):
+        tiny(data, tmp_path, start_from=(tmp_path / "bad.safetensors",))
+    assert not (tmp_path / LAST).exists()
 
 
-def test_starting_from_weights(data: Path, tmp_path: Path) -> None:
+def test_starting_from_weights(tmp_path: Path) -> None:
     concepts = torch.full((64, 32), 0.5)
     save_file({"codebook.concepts": concepts}, tmp_path / "some.safetensors")
-    assert torch.equal(
-        tiny(data, tmp_path, start_from=[tmp_path / "some.safetensors"]).model.codebook.concepts, concepts
-    )
+    model = Sat2Sound.from_config(TINY)
+    start(model, tmp_path / "some.safetensors")
+    assert torch.equal(model.codebook.concepts, concepts)
     save_file({"codebook.concepts": torch.zeros(3, 3), "other": torch.zeros(1)}, tmp_path / "misfit.safetensors")
     with pytest.raises(IncompatibleCheckpoint, match=r"codebook\.concepts, other"):
-        tiny(data, tmp_path, start_from=[tmp_path / "misfit.safetensors"])
+        start(model, tmp_path / "misfit.safetensors")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,14 +13,16 @@ from safetensors.torch import load_file
 from starter_folder import SCENES, SOUNDS, write_starter_folder
 
 from sat2sound.checkpoints import load_model, save_safetensors
-from sat2sound.configs import AudioConfig, CodebookConfig, SatelliteConfig, load_config
+from sat2sound.configs import AudioConfig, CodebookConfig, ModelConfig, SatelliteConfig, load_config
 from sat2sound.errors import IncompatibleCheckpoint
 from sat2sound.models import Sat2Sound
 from sat2sound.training.audio_warm_up import AudioWarmUp
+from sat2sound.training.callbacks import BEST
 from sat2sound.training.caption_files import CaptionFiles, read_caption_files
-from sat2sound.training.loop import BEST
+from sat2sound.training.fitting import Machine, Run
+from sat2sound.training.recipe_file import RecipeFile, SoundRecipe
+from sat2sound.training.run_recipe import Sources, train
 from sat2sound.training.sound_alignment import SoundAlignment
-from sat2sound.training.starter_sounds import train_sounds
 
 CONFIG = replace(
     load_config("starter"),
@@ -51,21 +55,33 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_it_learns(data: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train_sounds(data, weights, tmp_path, WARM_UP, ALIGNMENT, 3, CONFIG, FILES)
-    losses = [float(line.split()[4]) for line in capsys.readouterr().out.splitlines() if line.startswith("alignment")]
-    assert losses[1] < 0.97 * losses[0]  # means over 50 steps each; the images were never trained
+def align(
+    data: Path, weights: Path, out: Path, settings: SoundAlignment, config: ModelConfig = CONFIG, **options: Any
+) -> None:
+    recipe = RecipeFile("starter", sounds=SoundRecipe(WARM_UP, settings, seed=3))
+    sources = Sources(data, start_from=(weights,), config=config, captions=FILES)
+    train(recipe, sources, Run(out, bar=False, resume=True, **options), Machine("cpu"), lambda _: None)
 
 
-def test_the_same_seed_gives_the_same_weights(data: Path, weights: Path, tmp_path: Path) -> None:
-    for out in ("one", "two"):
-        train_sounds(data, weights, tmp_path / out, WARM_UP, replace(ALIGNMENT, steps=3), 3, CONFIG, FILES)
+def test_it_learns(data: Path, weights: Path, tmp_path: Path) -> None:
+    align(data, weights, tmp_path, ALIGNMENT)
+    with (tmp_path / "metrics/000-start/metrics.csv").open(newline="", encoding="utf-8") as file:
+        losses = [float(row["train/total"]) for row in csv.DictReader(file) if row["train/total"]]
+    assert len(losses) == 100
+    assert sum(losses[50:]) < 0.97 * sum(losses[:50])  # the images were never trained
+
+
+def test_the_same_seed_gives_the_same_weights_also_in_two_parts(data: Path, weights: Path, tmp_path: Path) -> None:
+    settings = replace(ALIGNMENT, steps=3)
+    align(data, weights, tmp_path / "one", settings)
+    align(data, weights, tmp_path / "two", settings, stop_at=2)
+    align(data, weights, tmp_path / "two", settings)
     one, two = (load_file(tmp_path / out / BEST) for out in ("one", "two"))
     assert [name for name, value in one.items() if not torch.equal(value, two[name])] == []
 
 
 def test_only_audio_and_text_change(data: Path, weights: Path, tmp_path: Path) -> None:
-    train_sounds(data, weights, tmp_path, WARM_UP, replace(ALIGNMENT, steps=3), 0, CONFIG, FILES)
+    align(data, weights, tmp_path, replace(ALIGNMENT, steps=3))
     before, after = load_model(weights).state_dict(), load_model(tmp_path / BEST).state_dict()
     changed = {
         name.split(".")[0] for name, value in before.items() if not torch.equal(value.half().float(), after[name])
@@ -74,6 +90,5 @@ def test_only_audio_and_text_change(data: Path, weights: Path, tmp_path: Path) -
 
 
 def test_weights_of_another_model_are_refused(data: Path, weights: Path, tmp_path: Path) -> None:
-    other = replace(CONFIG, embedding=64)
     with pytest.raises(IncompatibleCheckpoint, match="parameters of another model"):
-        train_sounds(data, weights, tmp_path, WARM_UP, ALIGNMENT, 0, other, FILES)
+        align(data, weights, tmp_path, ALIGNMENT, replace(CONFIG, embedding=64))
