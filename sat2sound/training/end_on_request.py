@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -19,17 +17,13 @@ class EndOnRequest(Callback):
     def __init__(self) -> None:
         self.asked = False
 
-    @contextmanager
-    def handled(self) -> Iterator[None]:
-        """Listen to the signal. Only a process's main thread can: in others it keeps its usual effect."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGTERM, self._ask)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen, instead of Lightning, which would end within a step; it puts the former handler back at the end.
+
+        Only a process's main thread can listen.
+        """
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._ask)
 
     def _ask(self, number: int, frame: Any) -> None:
         self.asked = True

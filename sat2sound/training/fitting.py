@@ -95,8 +95,7 @@ def fit(
             task.before(say)
         elif trainer.is_global_zero:
             say(f"going on from {earlier}")
-        with ending.handled():
-            _run(trainer, module, earlier)
+        _run(trainer, module, earlier)
     if ending.asked:
         raise Terminated(trainer.global_step)
     best = run.out / BEST
