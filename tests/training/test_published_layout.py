@@ -23,7 +23,7 @@ def test_it_trains_on_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     recipe = RecipeFile("small", PairRecipe(batch=3, epochs=1, zoom_levels=(1,), max_skipped=0.0))
     said: list[str] = []
     sources = Sources(str(data), satellite="bingmap", log_mels=True, config=config)
-    done = train(recipe, sources, Run(tmp_path / "out", bar=False), Machine("cpu"), said.append)
+    done = train(recipe, sources, Run(tmp_path / "out", bar=False), Machine("cpu", threads=1), said.append)
     assert (done.steps, done.batches) == (2, 2)
     assert done.best is not None
     assert "6 samples to train on" in said

@@ -62,7 +62,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(data: Path, out: Path, recipe: Recipe = RECIPE, start_from: tuple[Path, ...] = (), **options: Any) -> Outcome:
     sources = Sources(data, start_from=start_from, config=TINY, captions=FEW)
     run = Run(out, bar=False, resume=True, **options)
-    return train(RecipeFile("starter", scenes=recipe), sources, run, Machine("cpu"), lambda _: None)
+    return train(RecipeFile("starter", scenes=recipe), sources, run, Machine("cpu", threads=1), lambda _: None)
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:

@@ -60,7 +60,7 @@ def align(
 ) -> None:
     recipe = RecipeFile("starter", sounds=SoundRecipe(WARM_UP, settings, seed=3))
     sources = Sources(data, start_from=(weights,), config=config, captions=FILES)
-    train(recipe, sources, Run(out, bar=False, resume=True, **options), Machine("cpu"), lambda _: None)
+    train(recipe, sources, Run(out, bar=False, resume=True, **options), Machine("cpu", threads=1), lambda _: None)
 
 
 def test_it_learns(data: Path, weights: Path, tmp_path: Path) -> None:
