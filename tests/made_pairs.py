@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,17 +20,19 @@ KINDS = (("waves on a beach", 200.0), ("birds in a wood", 3000.0), ("traffic on 
 
 @dataclass(frozen=True)
 class MadePairs:
-    """A table of samples. bad: rows whose image cannot be read."""
+    """A table of samples. bad: rows whose image cannot be read. captions: whether there are any."""
 
     count: int = 24
     seed: int = 0
     bad: frozenset[int] = frozenset()
+    captions: bool = True
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> Sample:
-        return _made(self.seed, index, index in self.bad)
+        sample = _made(self.seed, index, index in self.bad)
+        return sample if self.captions else replace(sample, audio_caption=None, image_caption=None)
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(self.count))
