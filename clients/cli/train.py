@@ -80,6 +80,9 @@ def train(
     Writes last.safetensors (to go on from, with --resume), best.safetensors (the best on the validation split, for
     export and evaluate), and metrics for spreadsheets and TensorBoard. What was killed goes on as if it never had been.
 
+    Exit codes: 2 recipe or data that cannot be used; 10 the loss is not finite; 11 a batch does not fit into memory, or
+    a checkpoint onto the disk; 130 asked to end.
+
     Examples:
 
     [cyan]sat2sound train --config published --data my-places --out build/mine --set pairs.batch=64[/]
