@@ -152,8 +152,8 @@ def _results(
     try:
         yield from _spread(client, run, todo, concurrency)
     finally:
-        # A scheduler that has gone has forgotten it anyway. A client that gave up on its scheduler answers AttributeError
-        # (distributed 2026: its `scheduler` is None by then), whichever moment it gave up in.
+        # A scheduler that has gone has forgotten it anyway. A client that gave up on its scheduler answers
+        # AttributeError (distributed 2026: its `scheduler` is None by then), whichever moment it gave up in.
         with suppress(OSError, TimeoutError, CancelledError, AttributeError):
             client.unregister_worker_plugin(run)
 
