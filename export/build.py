@@ -24,13 +24,22 @@ from sat2sound.export.folders import workshop
 from sat2sound.export.gates import GateResult, check_graph, require
 from sat2sound.export.gates.whole import check_whole
 from sat2sound.export.graphs import PARTS, Graph
-from sat2sound.export.inputs import BuildRequest, encoder_files, graph_base_digest, graph_key, inputs_digest, versions
+from sat2sound.export.inputs import (
+    BuildRequest,
+    encoder_files,
+    gallery_key,
+    graph_base_digest,
+    graph_key,
+    inputs_digest,
+    versions,
+)
 from sat2sound.export.manifest import file_digests, read_manifest
 from sat2sound.export.onnx_graph import OPSET, write_graph
+from sat2sound.export.passed import digests, graph_files, has_passed
 from sat2sound.export.previous import PreviousBuild
 from sat2sound.export.profiles import MAX_K
 from sat2sound.export.references import FILE as REFERENCES
-from sat2sound.export.references import References, graph_digests, write_references
+from sat2sound.export.references import References, write_references
 from sat2sound.export.repository import build_repository
 from sat2sound.export.tensorrt.supported import check_supported
 from sat2sound.gallery import Gallery, GalleryEntry, make_gallery, read_captions, read_gallery, write_gallery
@@ -65,9 +74,11 @@ def ensure_repository(
 
 
 def is_current(destination: Path, inputs: str) -> bool:
-    """Whether an undamaged repository with these inputs is there."""
+    """Whether a repository with these inputs is there whose files are as it says and as they passed the gates."""
     manifest = read_manifest(destination)
-    return bool(manifest and manifest.get("inputs") == inputs and manifest.get("files") == file_digests(destination))
+    if manifest is None or manifest.get("inputs") != inputs:
+        return False
+    return manifest.get("files") == file_digests(destination) and has_passed(destination)
 
 
 @dataclass
@@ -88,7 +99,7 @@ class _Build:
         place = self.request.text_encoder
         model = build_model(path, with_text_encoder(config, place) if place else config, state)
         del state
-        tokenizer = tokenizer_file(model.config.text.encoder)
+        tokenizer = self.tokenizer = tokenizer_file(model.config.text.encoder)
         entries = read_captions(self.request.gallery)  # before minutes of work, not after
         self.base = graph_base_digest(self.request, config)
         self.previous = PreviousBuild(self.destination)
@@ -104,8 +115,10 @@ class _Build:
         self.progress("checking rankings and the gallery")
         whole = check_whole(files, self.request.profile, config, self.references, gallery, tokenizer)
         self.results += require("the graphs rank otherwise than torch", whole)
-        digests = {name: graph_digests(name, path) for name, path in files.items()}
-        self.references = dataclasses.replace(self.references, digests=digests)
+        passed = {name: graph_files(name, path) for name, path in files.items()}
+        passed |= {"gallery": {"file": self.folder / "gallery.parquet"}, "tokenizer": {"file": tokenizer}}
+        found = {subject: digests(paths) for subject, paths in passed.items()}
+        self.references = dataclasses.replace(self.references, digests=found)
         write_references(self.folder / REFERENCES, self.references)
         return build_repository(
             self.destination,
@@ -160,12 +173,12 @@ class _Build:
 
     def _key(self, name: str, modules: Iterable[torch.nn.Module | None]) -> str:
         weights = {
-            f"{number}.{key}": hashlib.sha256(tensor.detach().contiguous().numpy().tobytes()).digest()
+            f"{number}.{key}": hashlib.sha256(tensor.detach().contiguous().numpy().tobytes()).hexdigest()
             for number, module in enumerate(modules)
             if module is not None
             for key, tensor in (*module.named_parameters(), *module.named_buffers())
         }
-        return graph_key(self.base, name, self.request.profile.precision(name), weights)
+        return graph_key(self.base, name, self.request.profile.precision(name), weights, self.tokenizer)
 
     def _reuse(self, name: str) -> None:
         self.facts[name] = self.previous.facts(name)
@@ -204,7 +217,7 @@ class _Build:
     def _gallery(self, model: Sat2Sound, config: ModelConfig, entries: list[GalleryEntry]) -> Gallery:
         path = self.folder / "gallery.parquet"
         made_of = [self.facts[name]["key"] for name in ("text_encoder", "text_pooling")]
-        key = hashlib.sha256(repr([made_of, config.name, file_sha256(self.request.gallery)]).encode()).hexdigest()
+        key = gallery_key(made_of, config.name, self.request.gallery)
         if self.previous.take_gallery(key, path):
             self.progress("the gallery's embeddings are reused")
             gallery = read_gallery(path)

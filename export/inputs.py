@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,11 @@ _ROOT = _PACKAGE.parent
 _SOURCES = (_PACKAGE, *(_ROOT / "sat2sound" / name for name in ("models", "gallery", "preprocessing", "configs")))
 _MODULES = ("contract", "checkpoints", "published", "hyperparameters", "satellite_types")
 _GRAPH_SOURCES = ("graphs.py", "branches.py", "onnx_graph.py", "conversion.py", "cases.py", "references.py")
-_GRAPH_FOLDERS = (_PACKAGE / "precision", _PACKAGE / "samples", _PACKAGE / "gates", _ROOT / "sat2sound" / "models")
+# Preprocessing too: reference inputs and the gallery's embeddings go through it.
+_GRAPH_FOLDERS = (
+    *(_PACKAGE / name for name in ("precision", "samples", "gates")),
+    *(_ROOT / "sat2sound" / name for name in ("models", "preprocessing", "gallery")),
+)
 _PUBLISHED = "bingmap-withmeta"
 _VERSIONS = ("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "numpy", "pyarrow")
 
@@ -62,6 +66,7 @@ def inputs_digest(request: BuildRequest) -> str:
         *sorted((_ROOT / "sat2sound" / "configs").glob("*.json")),
         *(_ROOT / "sat2sound" / f"{name}.py" for name in _MODULES),
         *sorted((_ROOT / "model_repository").glob("*/1/*.py")),
+        CAPTIONS,  # reference texts, whatever the gallery is
         request.gallery,
         locate(request.model),
     ]
@@ -81,10 +86,21 @@ def graph_base_digest(request: BuildRequest, config: ModelConfig) -> str:
     return _digest({"files": files, "config": architecture, **_settings(request), "profile": None})
 
 
-def graph_key(base: str, name: str, precision: str, weights: Mapping[str, bytes]) -> str:
-    """SHA-256 that identifies one graph. weights: digest by parameter name."""
-    listed = {key: value.hex() for key, value in weights.items()}
-    return _digest({"base": base, "name": name, "precision": precision, "weights": listed})
+def graph_key(base: str, name: str, precision: str, weights: Mapping[str, str], tokenizer: Path) -> str:
+    """SHA-256 that identifies one graph with its reference outputs. weights: hexadecimal digest by parameter name.
+
+    The tokenizer counts for the text branch, since reference inputs went through it.
+    """
+    words = file_sha256(tokenizer) if name.startswith("text_") else None
+    return _digest({"base": base, "name": name, "precision": precision, "weights": dict(weights), "tokenizer": words})
+
+
+def gallery_key(text_graphs: Sequence[str], model: str, gallery: Path) -> str:
+    """SHA-256 over what decides a gallery's embeddings: captions, and the text branch with tokenizer and preprocessing.
+
+    text_graphs: keys of text_encoder and text_pooling. model: its name, which the gallery holds.
+    """
+    return _digest({"made of": list(text_graphs), "model": model, "captions": file_sha256(gallery)})
 
 
 def encoder_files(request: BuildRequest) -> list[Path]:

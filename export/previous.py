@@ -11,15 +11,16 @@ from sat2sound.digests import file_sha256
 from sat2sound.errors import ConfigurationError
 from sat2sound.export.gates import GateResult
 from sat2sound.export.manifest import read_manifest
+from sat2sound.export.passed import GALLERY, graph_files, has_passed
 from sat2sound.export.references import FILE as REFERENCES
 from sat2sound.export.references import References, read_references
 from sat2sound.export.repository import VERSION
 
-_GALLERY = f"gallery/{VERSION}/gallery.parquet"
-
 
 class PreviousBuild:
-    """The repository at `folder`, if there is one. Files are taken only if they are as its manifest says."""
+    """The repository at `folder`, if there is one. Files are taken only if they are those that passed the gates: a
+    changed one would otherwise pass as reused, its manifest rewritten.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -30,26 +31,19 @@ class PreviousBuild:
         """Copy a graph, with its external data, if it was built under the same key."""
         if self._manifest.get("graphs", {}).get(graph, {}).get("key") != key:
             return False
-        prefix = f"{graph}/{VERSION}/"
-        files = self._manifest.get("files", {})
-        names = [
-            name for name in files if name.startswith(prefix) and not name.endswith(".plan")
-        ]  # engines: from their store
-        if f"{prefix}model.onnx" not in names or not all(map(self._intact, names)):
+        if not has_passed(self._folder, [graph]):
             return False
+        files = graph_files(graph, self._folder / graph / VERSION / "model.onnx")
         destination.parent.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            own = name.removeprefix(prefix)
-            shutil.copyfile(
-                self._folder / name, destination.parent / (destination.name if own == "model.onnx" else own)
-            )
+        for kind, path in files.items():  # engines: from their store
+            shutil.copyfile(path, destination if kind == "graph" else destination.with_name(path.name))
         return True
 
     def take_gallery(self, key: str, destination: Path) -> bool:
         """Copy the gallery if it was made of the same captions by the same text branch."""
-        if self._manifest.get("gallery", {}).get("key") != key or not self._intact(_GALLERY):
+        if self._manifest.get("gallery", {}).get("key") != key or not has_passed(self._folder, ["gallery"]):
             return False
-        shutil.copyfile(self._folder / _GALLERY, destination)
+        shutil.copyfile(self._folder / GALLERY, destination)
         return True
 
     def facts(self, graph: str) -> dict[str, Any]:
@@ -65,13 +59,10 @@ class PreviousBuild:
         ]
 
     def _references(self) -> References | None:
-        if not self._intact(REFERENCES):
-            return None
+        path = self._folder / REFERENCES
         try:
-            return read_references(self._folder / REFERENCES)
-        except ConfigurationError:
+            if file_sha256(path) != self._manifest.get("files", {}).get(REFERENCES):
+                return None
+            return read_references(path)
+        except (ConfigurationError, OSError):
             return None
-
-    def _intact(self, name: str) -> bool:
-        path = self._folder / name
-        return path.is_file() and file_sha256(path) == self._manifest.get("files", {}).get(name)

@@ -7,17 +7,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from sat2sound.digests import file_sha256
 from sat2sound.errors import ConfigurationError
 
 Arrays = Mapping[str, np.ndarray]
 FILE = "references.safetensors"
 _INDEX = "index"
+_UNREADABLE = (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class Case:
 @dataclass(frozen=True)
 class References:
     """graphs: cases by graph. queries: by branch ("satellite", "audio", "text"), a batch with encoder inputs and
-    torch's EMBEDDING, for the retrieval gate. digests: of each graph's files when it passed its gates, since some
-    changes of weights are too small to show in numbers (and the scale of a codebook vanishes in the unit length).
+    torch's EMBEDDING, for the retrieval gate. digests: of each graph's files, the gallery and the tokenizer when they
+    passed their gates (passed.py), since some changes of weights are too small to show in numbers (and the scale of a
+    codebook vanishes in the unit length).
     """
 
     graphs: Mapping[str, tuple[Case, ...]]
@@ -59,12 +61,6 @@ class References:
             {**self.queries, **other.queries},
             {**self.digests, **other.digests},
         )
-
-
-def graph_digests(name: str, graph: Path) -> dict[str, str]:
-    """SHA-256 of a graph's ONNX file and of its external data, <name>.onnx.data beside it, if it has any."""
-    files = {"graph": graph, "data": graph.with_name(f"{name}.onnx.data")}
-    return {kind: file_sha256(path) for kind, path in files.items() if path.is_file()}
 
 
 def write_references(path: Path, references: References) -> None:
@@ -95,7 +91,7 @@ def read_references(path: Path) -> References:
     """The inverse of `write_references`. Raises ConfigurationError for a file that is not one."""
     try:
         with safe_open(str(path), framework="numpy") as file:
-            index = json.loads((file.metadata() or {})[_INDEX])
+            index = _index(file)
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
 
         def case(entry: dict[str, dict[str, str]]) -> Case:
@@ -105,7 +101,24 @@ def read_references(path: Path) -> References:
         return References(
             {name: tuple(case(entry) for entry in entries) for name, entries in index["graphs"].items()},
             {name: case(entry) for name, entry in index["queries"].items()},
-            {str(name): dict(found) for name, found in index["digests"].items()},
+            _digests(index),
         )
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise ConfigurationError(f"{path} holds no reference inputs and outputs ({error!r})") from error
+
+
+def read_digests(path: Path) -> dict[str, dict[str, str]]:
+    """`References.digests` of a file, without reading its arrays; empty for a file that holds none."""
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            return _digests(_index(file))
+    except _UNREADABLE:
+        return {}
+
+
+def _index(file: Any) -> dict[str, Any]:
+    return dict(json.loads((file.metadata() or {})[_INDEX]))
+
+
+def _digests(index: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    return {str(subject): dict(found) for subject, found in index["digests"].items()}

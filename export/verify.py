@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,15 @@ from sat2sound.export.gates import GateResult, check_graph
 from sat2sound.export.gates.configuration import check_configuration
 from sat2sound.export.gates.whole import check_whole
 from sat2sound.export.manifest import MANIFEST, file_digests, read_manifest, repository_digest
+from sat2sound.export.passed import GALLERY, TOKENIZER, digests, subject_files
 from sat2sound.export.profiles import MAX_K, find_profile
 from sat2sound.export.references import FILE as REFERENCES
-from sat2sound.export.references import References, graph_digests, read_references
+from sat2sound.export.references import References, read_digests, read_references
 from sat2sound.export.repository import VERSION
 from sat2sound.export.tensorrt.supported import check_supported
 from sat2sound.gallery import Gallery, read_gallery
 
 _CONFIG = Path("satellite_preprocess", VERSION, "sat2sound.json")
-_GALLERY = Path("gallery", VERSION, "gallery.parquet")
-_TOKENIZER = Path("text_preprocess", VERSION, "tokenizer.json")
 
 
 def verify_repository(
@@ -45,7 +44,7 @@ def verify_repository(
     results = [_check_files(folder, manifest)]
     try:
         config = ModelConfig.from_json((folder / _CONFIG).read_text(encoding="utf-8"))
-        gallery = read_gallery(folder / _GALLERY)
+        gallery = read_gallery(folder / GALLERY)
         profile = find_profile(str(manifest.get("profile")))
         progress("computing reference outputs in torch" if against else "reading reference inputs and outputs")
         max_k = min(MAX_K, len(gallery.entries))
@@ -55,7 +54,7 @@ def verify_repository(
     except (ConfigurationError, OSError, UnicodeDecodeError, ValueError) as error:
         return [*results, GateResult("contents", "repository", problems=(str(error),))]
     dimensions = config.dimensions(max_k)
-    stored = _stored_digests(folder)
+    results += _check_passed(folder)
     files = {name: folder / name / VERSION / "model.onnx" for name, model in MODELS.items() if model.kind == "onnx"}
     for name, model in MODELS.items():
         watch(GraphEvent(name, "checking"))
@@ -63,12 +62,11 @@ def verify_repository(
         results.append(check_configuration(model, dimensions, profile, place, files.get(name)))
         if model.kind == "onnx":
             cases = references.graphs.get(name, ())
-            results.append(_check_weights(name, files[name], stored.get(name)))
             results += check_graph(model, dimensions, files[name], profile.precision(name), cases)
         watch(GraphEvent(name, "done"))
     results += check_supported(profile, files)
     progress("checking rankings and the gallery")
-    results += check_whole(files, profile, config, references, gallery, folder / _TOKENIZER)
+    results += check_whole(files, profile, config, references, gallery, folder / TOKENIZER)
     return results
 
 
@@ -86,18 +84,16 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> GateResult:
     return GateResult("files", "repository", problems=tuple(problems))
 
 
-def _stored_digests(folder: Path) -> Mapping[str, Mapping[str, str]]:
-    try:
-        return read_references(folder / REFERENCES).digests
-    except ConfigurationError:
-        return {}
-
-
-def _check_weights(name: str, graph: Path, stored: Mapping[str, str] | None) -> GateResult:
-    """Whether the graph's files are those that passed the gates, bit for bit."""
-    same = stored == graph_digests(name, graph)
-    problem = f"{graph.name} or its external data is not the file that passed the gates ({REFERENCES})"
-    return GateResult("weights", name, problems=() if same else (problem,))
+def _check_passed(folder: Path) -> list[GateResult]:
+    """Whether graphs, gallery and tokenizer are those that passed the gates, bit for bit."""
+    stored = read_digests(folder / REFERENCES)
+    results = []
+    for subject, files in subject_files(folder).items():
+        same = bool(files) and stored.get(subject) == digests(files)
+        what = {"gallery": GALLERY.name, "tokenizer": TOKENIZER.name}.get(subject, "model.onnx or its external data")
+        problem = f"{what} is not the file that passed the gates ({REFERENCES})"
+        results.append(GateResult("weights", subject, problems=() if same else (problem,)))
+    return results
 
 
 def _computed(checkpoint: str, text_encoder: Path | None, gallery: Gallery, max_k: int) -> References:

@@ -8,23 +8,34 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
+from shared_data import ROOT
+from small_model import CAPTIONS
 
 from sat2sound.checkpoints import read_safetensors, save_safetensors
 from sat2sound.clients.description import describe_repository
 from sat2sound.contract import MODELS
+from sat2sound.digests import file_sha256
 from sat2sound.errors import ConfigurationError, GateFailure
 from sat2sound.export.branches import ranking_graphs, ranking_references
 from sat2sound.export.build import ensure_repository
 from sat2sound.export.gates import check_graph, tolerances
-from sat2sound.export.inputs import BuildRequest, inputs_digest
-from sat2sound.export.manifest import file_digests, read_manifest
+from sat2sound.export.inputs import BuildRequest, graph_base_digest, inputs_digest
+from sat2sound.export.manifest import file_digests, read_manifest, write_manifest
 from sat2sound.export.onnx_graph import write_graph
+from sat2sound.export.passed import digests, subject_files
 from sat2sound.export.previous import PreviousBuild
-from sat2sound.gallery import read_gallery
+from sat2sound.export.references import FILE, read_references, write_references
+from sat2sound.gallery import CAPTIONS as PROJECT_CAPTIONS
+from sat2sound.gallery import make_gallery, read_gallery, write_gallery
 
+CAPTION_WORDS = [caption.split() for caption in CAPTIONS]
 GRAPHS = {name for name, model in MODELS.items() if model.kind == "onnx"}
 
 
@@ -89,6 +100,95 @@ def test_only_what_changed_is_built_again(copied: Path, small_request: BuildRequ
     damaged = copied / "query_scores" / "1" / "model.onnx"
     damaged.write_bytes(damaged.read_bytes()[:-1])
     assert build(copied, request) == GRAPHS - {"query_scores"}
+
+
+def change_weight(folder: Path) -> str:
+    """A codebook entry in one graph, too little to show in numbers; which graph."""
+    path = folder / "text_pooling" / "1" / "model.onnx"
+    model = onnx.load(str(path))
+    codebook = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [64, 48])
+    values = numpy_helper.to_array(codebook).copy()
+    values[0, 0] *= np.float32(1.01)
+    codebook.CopyFrom(numpy_helper.from_array(values, codebook.name))
+    onnx.save(model, str(path))
+    return "text_pooling"
+
+
+def change_gallery(folder: Path) -> str:
+    """Two captions change places; the graph that knows their digest."""
+    path = folder / "gallery" / "1" / "gallery.parquet"
+    gallery = read_gallery(path)
+    entries = [gallery.entries[1], gallery.entries[0], *gallery.entries[2:]]
+    write_gallery(path, make_gallery(entries, gallery.embeddings, gallery.model))
+    return "similarity"
+
+
+@pytest.mark.parametrize("change", [change_weight, change_gallery])
+def test_a_tampered_repository_is_built_again(
+    change: Callable[[Path], str], copied: Path, small_request: BuildRequest, small_repository: Path
+) -> None:
+    change(copied)
+    write_manifest(copied, read_manifest(copied) or {})  # it says that all is up to date
+    build(copied, small_request)
+    assert file_digests(copied) == file_digests(small_repository)
+
+
+def test_a_tampered_graph_is_not_taken_for_a_build_with_another_gallery(
+    copied: Path, small_request: BuildRequest, tmp_path: Path
+) -> None:
+    changed = change_weight(copied)
+    write_manifest(copied, read_manifest(copied) or {})
+    captions = tmp_path / "captions.csv"
+    captions.write_text(small_request.gallery.read_text() + "9,waves and birds\n")
+    assert changed not in build(copied, small_request.with_gallery(captions))
+
+
+def test_another_tokenizer_makes_the_text_branch_and_the_gallery_anew(
+    copied: Path, small_request: BuildRequest, tmp_path: Path
+) -> None:
+    encoder = Path(shutil.copytree(Path(small_request.model).parent / "t5", tmp_path / "t5"))
+    tokenizer = encoder / "tokenizer.json"
+    vocabulary = json.loads(tokenizer.read_text())
+    ids = vocabulary["model"]["vocab"]
+    ids["waves"], ids["birds"] = ids["birds"], ids["waves"]
+    tokenizer.write_text(json.dumps(vocabulary))
+    request = dataclasses.replace(small_request, text_encoder=encoder)
+    before = read_gallery(copied / "gallery" / "1" / "gallery.parquet").embeddings
+    assert build(copied, request) == GRAPHS - {"text_encoder", "text_pooling", "similarity"}
+    after = read_gallery(copied / "gallery" / "1" / "gallery.parquet").embeddings
+    changed = [entry for entry, same in zip(CAPTION_WORDS, (before == after).all(axis=1), strict=True) if not same]
+    assert changed == [words for words in CAPTION_WORDS if {"waves", "birds"} & set(words)]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("preprocessing", "text.py"), ("preprocessing", "log_mel.py"), ("gallery", "captions.py")],
+)
+def test_sources_of_preprocessing_decide_graphs_and_gallery(
+    folder: str, name: str, small_request: BuildRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _ = read_safetensors(Path(small_request.model))
+    before = graph_base_digest(small_request, config), inputs_digest(small_request)
+    pretend_changed(ROOT / "sat2sound" / folder / name, monkeypatch)
+    after = graph_base_digest(small_request, config), inputs_digest(small_request)
+    assert all(one != other for one, other in zip(before, after, strict=True))
+
+
+def test_the_reference_texts_decide_a_build_whatever_its_gallery(
+    small_request: BuildRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = inputs_digest(small_request)
+    pretend_changed(PROJECT_CAPTIONS, monkeypatch)
+    assert small_request.gallery != PROJECT_CAPTIONS
+    assert inputs_digest(small_request) != before
+
+
+def pretend_changed(changed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file's digest becomes another one."""
+    monkeypatch.setattr(
+        "sat2sound.export.inputs.file_sha256",
+        lambda path: "changed" if Path(path).resolve() == changed.resolve() else file_sha256(path),
+    )
 
 
 def test_what_decides_a_build_is_in_its_digest(small_request: BuildRequest, tmp_path: Path) -> None:
@@ -171,11 +271,14 @@ def test_a_large_graph_keeps_its_weights_beside_it(small_repository: Path, tmp_p
 
 def test_external_data_is_reused_with_its_graph(small_repository: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(small_repository, tmp_path / "repository"))
-    (folder / "similarity" / "1" / "similarity.onnx.data").write_bytes(b"weights")
-    manifest = read_manifest(folder) or {}
-    manifest["files"] = file_digests(folder)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    key = manifest["graphs"]["similarity"]["key"]
+    data = folder / "similarity" / "1" / "similarity.onnx.data"
+    data.write_bytes(b"weights")
+    passed = {subject: digests(files) for subject, files in subject_files(folder).items()}
+    write_references(folder / FILE, dataclasses.replace(read_references(folder / FILE), digests=passed))
+    write_manifest(folder, read_manifest(folder) or {})
+    key = (read_manifest(folder) or {})["graphs"]["similarity"]["key"]
     assert PreviousBuild(folder).take("similarity", key, tmp_path / "taken" / "similarity.onnx")
     assert (tmp_path / "taken" / "similarity.onnx.data").read_bytes() == b"weights"
     assert not PreviousBuild(folder).take("similarity", "another key", tmp_path / "other" / "similarity.onnx")
+    data.write_bytes(b"other weights")
+    assert not PreviousBuild(folder).take("similarity", key, tmp_path / "other" / "similarity.onnx")
