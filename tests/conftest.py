@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +64,23 @@ def small_request(tmp_path_factory: pytest.TempPathFactory) -> BuildRequest:
     folder = tmp_path_factory.mktemp("small")
     checkpoint = write_small_checkpoint(folder)
     return BuildRequest(str(checkpoint), gallery=folder / "captions.csv")
+
+
+@pytest.fixture(scope="session")
+def small_repositories(
+    small_request: BuildRequest, small_repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """By profile: the small model's repositories. Each is built over a copy of another, so that only graphs of other
+    precisions are exported.
+    """
+    from sat2sound.export.build import ensure_repository
+    from sat2sound.export.profiles import find_profile
+
+    built = {"cpu": small_repository}
+    for name, basis in (("cpu-int8", "cpu"), ("tensorrt", "cpu"), ("gpu", "tensorrt")):
+        copy = shutil.copytree(built[basis], tmp_path_factory.mktemp(name) / "repository")
+        built[name] = ensure_repository(copy, dataclasses.replace(small_request, profile=find_profile(name)))
+    return built
 
 
 @pytest.fixture(scope="session")

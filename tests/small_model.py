@@ -1,4 +1,7 @@
-"""A Sat2Sound model with every part, metadata fusion too, small enough to be exported in seconds."""
+"""A Sat2Sound model with every part, metadata fusion too, small enough to be exported in seconds.
+
+Its satellite encoder is just wide enough for INT8 (export/precision/int8.py, SMALLEST_SIDE).
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ def write_small_checkpoint(folder: Path) -> Path:
     config = ModelConfig(
         name="small",
         embedding=48,
-        satellite=SatelliteConfig("bingmap", width=48, depth=1, heads=2, patch_size=32),
+        satellite=SatelliteConfig("bingmap", width=72, depth=1, heads=2, patch_size=32),
         audio=AudioConfig(width=8, depths=(1, 1, 1, 1), heads=(1, 1, 2, 2)),
         text=TextConfig(str(encoder), width=32, max_tokens=16, buckets=(8, 16)),
         codebook=CodebookConfig(size=64, temperature=1.0),

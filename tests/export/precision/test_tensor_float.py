@@ -13,7 +13,7 @@ from sat2sound.clients.description import describe_repository
 from sat2sound.contract import MODELS
 from sat2sound.export.gates import check_graph
 from sat2sound.export.gates.runtime import runner
-from sat2sound.export.gates.tolerances import TOLERANCES
+from sat2sound.export.gates.tolerances import tolerance
 from sat2sound.export.precision.tensor_float import to_tf32
 from sat2sound.export.profiles import PROFILES
 from sat2sound.export.references import FILE, read_references
@@ -72,9 +72,8 @@ def test_codebook_pooling_keeps_float32_numbers_in_every_profile(profile: str) -
         assert PROFILES[profile].precision(f"{branch}_pooling") in ("float32", "tf32")
 
 
-@pytest.mark.parametrize("branch", ["satellite", "audio", "text"])
-def test_poolings_pass_the_gate_of_tf32_but_not_that_of_float32(branch: str, small_repository: Path) -> None:
-    name = f"{branch}_pooling"
+@pytest.mark.parametrize("name", ["satellite_pooling", "audio_pooling", "text_pooling", "text_encoder"])
+def test_graphs_pass_the_gate_of_tf32_but_not_that_of_float32(name: str, small_repository: Path) -> None:
     path = small_repository / name / "1" / "model.onnx"
     cases = read_references(small_repository / FILE).graphs[name]
     dimensions = describe_repository(small_repository).config.dimensions(5)
@@ -82,4 +81,4 @@ def test_poolings_pass_the_gate_of_tf32_but_not_that_of_float32(branch: str, sma
     assert [problem for result in results for problem in result.problems] == []
     values = next(result for result in results if result.gate == "values")
     assert values.measured is not None
-    assert TOLERANCES["pooling", "float32"].value < values.measured < TOLERANCES["pooling", "tf32"].value
+    assert tolerance(name, "float32").value < values.measured < tolerance(name, "tf32").value

@@ -17,7 +17,6 @@ from shared_data import ROOT
 
 from sat2sound.contract import MODELS
 from sat2sound.errors import ConfigurationError, GateFailure
-from sat2sound.export.build import ensure_repository
 from sat2sound.export.gates import problem_lines
 from sat2sound.export.inputs import BuildRequest
 from sat2sound.export.manifest import file_digests, read_manifest
@@ -44,9 +43,8 @@ def gpu_is_here() -> bool:
 
 
 @pytest.fixture(scope="module")
-def exported(small_request: BuildRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    request = dataclasses.replace(small_request, profile=PROFILES["tensorrt"])
-    return ensure_repository(tmp_path_factory.mktemp("tensorrt") / "repository", request)
+def exported(small_repositories: dict[str, Path]) -> Path:
+    return small_repositories["tensorrt"]
 
 
 @pytest.fixture
