@@ -43,7 +43,7 @@ def write_small_checkpoint(folder: Path) -> Path:
     config = ModelConfig(
         name="small",
         embedding=48,
-        satellite=SatelliteConfig("bingmap", width=72, depth=1, heads=2, patch_size=32),
+        satellite=SatelliteConfig("bingmap", width=80, depth=1, heads=2, patch_size=32),
         audio=AudioConfig(width=8, depths=(1, 1, 1, 1), heads=(1, 1, 2, 2)),
         text=TextConfig(str(encoder), width=32, max_tokens=16, buckets=(8, 16)),
         codebook=CodebookConfig(size=64, temperature=1.0),
