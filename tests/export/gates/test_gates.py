@@ -97,6 +97,18 @@ def test_rows_may_change_places_where_scores_tie() -> None:
 
     assert problems([3, 1, 2, 4, 0]) == problems([3, 2, 1, 4, 0]) == 0
     assert problems([1, 3, 2, 4, 0]) == problems([3, 1, 2, 0, 4]) == 1
+    assert problems([3, 1, 2, 4, 9]) == 0  # may tie with the last: the gallery gate looks at its score
+    for wrong in ([3, 1, 9, 4, 0], [3, 1, 1, 4, 0], [3, 1, 2, 4, 3], [3, 1, 2, 9, 0]):
+        assert problems(wrong) == 1, wrong
+
+
+def test_only_rows_may_change_places() -> None:
+    """A digest has 32 numbers, and so has a ranking of 32 rows."""
+    scores, digest = np.zeros((1, 32), np.float32), np.arange(32, dtype=np.uint8)[None]
+    reference = Case("made", {"EMBEDDING": scores}, {"ROW_SCORES": scores, "GALLERY_DIGEST": digest})
+    outputs: dict[str, np.ndarray] = {"ROW_SCORES": scores, "GALLERY_DIGEST": digest[:, ::-1]}
+    found = check_values("similarity", "float32", lambda inputs: outputs, [reference])
+    assert found.problems == ("GALLERY_DIGEST of made (batch 1): 32 of 32 integers differ",)
 
 
 def test_cosines() -> None:
@@ -119,6 +131,16 @@ def test_rankings() -> None:
     top, drop = rankings("satellite", -queries, queries, gallery, limits)
     assert (top.measured, drop.measured) == (0.0, 1.0)
     assert len(top.problems) == len(drop.problems) == 1
+
+
+def test_rankings_of_few_rows_are_not_all_alike() -> None:
+    """Among ten of six rows any ranking keeps the best one."""
+    gallery = random.standard_normal((6, 8)).astype(np.float32)
+    queries = random.standard_normal((20, 8)).astype(np.float32)
+    _, drop = rankings("satellite", -queries, queries, gallery, RETRIEVAL["int8"])
+    assert drop.measured is not None
+    assert drop.measured > 0.9
+    assert "not among the 3 best" in drop.problems[0]
 
 
 def test_the_interface_gate_lists_everything(tmp_path: Path) -> None:
