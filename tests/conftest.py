@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from local_hub import LocalHub, asked_by_this_process, local_hub
 from shared_data import ROOT
 from small_model import write_small_checkpoint
 from tiny_repository import build_tiny_repository
@@ -22,6 +23,25 @@ from sat2sound.serving.launcher import TritonServer
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=300)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Small shards in the published layouts, by the data sets' names on the hub."""
+    from published_shards import write_geosound, write_sounding_earth
+
+    folder = tmp_path_factory.mktemp("published")
+    return {
+        "MVRL/GeoSound": write_geosound(folder / "geosound", train=24, validation=12, test=12),
+        "MVRL/SoundingEarth": write_sounding_earth(folder / "soundingearth", test=12),
+    }
+
+
+@pytest.fixture
+def hub(published: dict[str, Path], tmp_path: Path) -> Iterator[LocalHub]:
+    """A hub that has them, on the loopback, which the libraries ask in this test."""
+    with local_hub(published) as running, asked_by_this_process(running, tmp_path / "hub-cache"):
+        yield running
 
 
 @pytest.fixture(scope="session")

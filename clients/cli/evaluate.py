@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +19,9 @@ _WHAT = "What is evaluated"
 
 @readable_errors
 def evaluate(
-    data: Annotated[Path, typer.Option(help="The dataset.", show_default=False)],
+    data: Annotated[
+        str, typer.Option(help="Folder or file of the dataset, or OWNER/NAME of one on the hub.", show_default=False)
+    ],
     split: Annotated[str, typer.Option(help="Which part of the dataset.")] = "test",
     model: Annotated[
         str | None,
@@ -61,19 +62,22 @@ def evaluate(
     [cyan]sat2sound evaluate --model starter --data ../shared/data --split test --json[/]
 
     [cyan]sat2sound evaluate --server gpu-host:8001 --data ../shared/data[/]
+
+    [cyan]sat2sound evaluate --model MVRL/sat2sound:sentinel_withmeta --data MVRL/GeoSound --satellite sentinel[/]
     """
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from sat2sound.clients.cli.evaluation_tables import print_report
     from sat2sound.clients.cli.terminal import print_json
+    from sat2sound.data.choice import Choice
     from sat2sound.data.opening import open_samples
     from sat2sound.evaluation.backends import ImageSettings
     from sat2sound.evaluation.report import evaluate as measure
 
     if model and server:
         raise typer.BadParameter("give either --model or --server")
-    samples = open_samples(data, split)
+    samples = open_samples(data, split, Choice(satellite=satellite, zoom_level=zoom_level or 1))
     columns = SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn()
     with (
         _backend(model, server, ImageSettings(satellite, zoom_level), deadline) as backend,
@@ -83,7 +87,7 @@ def evaluate(
         report = measure(
             samples,
             backend,
-            about={"data": str(data), "split": split},
+            about={"data": data, "split": split},
             with_metadata=metadata,
             max_skipped_share=max_skipped,
             resamples=resamples,

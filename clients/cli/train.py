@@ -29,7 +29,12 @@ def train(
         ),
     ],
     data: Annotated[
-        str, typer.Option(help="Folder or file of the dataset.", rich_help_panel=_DATA, show_default=False)
+        str,
+        typer.Option(
+            help="Folder or file of the dataset, or OWNER/NAME of one on the hub.",
+            rich_help_panel=_DATA,
+            show_default=False,
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and metrics.", show_default=False)],
     resume: Annotated[
@@ -58,6 +63,15 @@ def train(
     log_mels: Annotated[
         bool, typer.Option("--log-mels", help="Take the dataset's spectrograms, not its audio.", rich_help_panel=_DATA)
     ] = False,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream", help="Read Parquet shards as they are needed, with no copy on disk.", rich_help_panel=_DATA
+        ),
+    ] = False,
+    shuffle_buffer: Annotated[
+        int, typer.Option(min=1, help="With --stream: samples among which the order is random.", rich_help_panel=_DATA)
+    ] = 512,
     text_encoder: Annotated[
         Path | None,
         typer.Option(help="Folder of the frozen text encoder. Default: the configuration's.", show_default=False),
@@ -89,6 +103,9 @@ def train(
 
     [cyan]sat2sound train -c my-recipe.toml --data hub-shards --satellite sentinel --devices 8 --precision bf16-mixed
     --workers 8 --out build/sentinel --resume[/]
+
+    [cyan]sat2sound train -c published --data MVRL/GeoSound --satellite sentinel --log-mels --stream --workers 8
+    --out build/sentinel[/]
     """
     if importlib.util.find_spec("lightning") is None or importlib.util.find_spec("pydantic") is None:
         raise ConfigurationError("training needs more packages; pip install 'sat2sound[train]'")
@@ -110,6 +127,7 @@ def train(
         text_encoder,
         satellite,
         log_mels,
+        shuffle_buffer if stream else None,
     )
     run = Run(out, resume=resume, save_every=save_every, stop_at=steps, bar=bar and sys.stderr.isatty())
     machine = Machine(accelerator, devices, nodes, precision, workers, threads)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,6 @@ import datasets
 import httpx
 import numpy as np
 import pyarrow as pa
-from datasets.distributed import split_dataset_by_node
 from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 
@@ -25,6 +23,7 @@ from sat2sound.data.splits import choose_split
 from sat2sound.errors import DatasetError
 
 HUB = "hf://datasets/"
+_OWNER_AND_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@\S+)?")
 _SAVED = "state.json"  # in every folder that `save_to_disk` wrote a split to
 
 
@@ -40,7 +39,7 @@ class ArrowSamples:
     def __getitem__(self, index: int) -> Sample:
         if not -len(self) <= index < len(self):
             raise IndexError(f"row {index} of {len(self)}")
-        return _sample(self._rows[index], self._reader, index % len(self))
+        return arrow_sample(self._rows[index], self._reader, index % len(self))
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
@@ -49,50 +48,24 @@ class ArrowSamples:
 class SampleStream:
     """A split in the order of its shards, one shard after the other; nothing is kept on disk.
 
-    In a worker of a torch data loader it gives that worker's shards only. Raises DatasetError while it is read, if a
-    shard is damaged or the network fails.
+    Raises DatasetError while it is read, if a shard is damaged or the network fails.
     """
 
     def __init__(self, rows: datasets.IterableDataset, reader: RowReader, name: str) -> None:
-        self._rows, self._reader, self._name, self._start = rows.with_format("arrow"), reader, name, 0
+        self._rows, self._reader, self._name = rows.with_format("arrow"), reader, name
 
     def __iter__(self) -> Iterator[Sample]:
-        with _readable(self._name):
-            for index, row in enumerate(itertools.islice(self._rows, self._start, None), self._start):
-                yield _sample(row, self._reader, index)
-
-    @property
-    def shards(self) -> int:
-        """How many files: more workers or ranks than that have nothing to do."""
-        return int(self._rows.num_shards)
-
-    def shuffled(self, seed: int, buffer: int) -> SampleStream:
-        """Shards in random order, rows drawn from a buffer of so many; another order in each epoch (`set_epoch`)."""
-        return self._with(self._rows.shuffle(seed=seed, buffer_size=buffer))
-
-    def of_rank(self, rank: int, world: int) -> SampleStream:
-        """The share of one of `world` processes: whole shards if they divide evenly, else every world-th row."""
-        return self._with(split_dataset_by_node(self._rows, rank=rank, world_size=world))
-
-    def starting_at(self, count: int) -> SampleStream:
-        """Without the first `count` samples of this process or worker, for resuming exactly: read, but not decoded."""
-        other = copy.copy(self)
-        other._start = count
-        return other
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of an epoch."""
-        self._rows.set_epoch(epoch)
-
-    def _with(self, rows: datasets.IterableDataset) -> SampleStream:
-        other = copy.copy(self)
-        other._rows = rows
-        return other
+        with readable(self._name):
+            for index, row in enumerate(self._rows):
+                yield arrow_sample(row, self._reader, index)
 
 
-def is_hub_name(data: str) -> bool:
-    """Whether it names a dataset of the hub: hf://datasets/OWNER/NAME, with @REVISION at will."""
-    return data.startswith(HUB)
+def hub_name(data: str) -> str | None:
+    """hf://datasets/OWNER/NAME[@REVISION] for a dataset of the hub, named so or as OWNER/NAME; None for a path here."""
+    named = data.removeprefix(HUB)
+    if _OWNER_AND_NAME.fullmatch(named) and (data.startswith(HUB) or not Path(data).exists()):
+        return HUB + named
+    return None
 
 
 def is_shard_folder(folder: Path) -> bool:
@@ -109,7 +82,7 @@ def is_saved_folder(folder: Path) -> bool:
 
 def split_names(data: str) -> list[str]:
     """The splits of a shard folder or a dataset of the hub. Raises DatasetError."""
-    with _readable(data):
+    with readable(data):
         if is_saved_folder(Path(data)):
             return sorted(path.parent.name for path in Path(data).glob(f"*/{_SAVED}"))
         return list(_load(data, None, streaming=True))
@@ -117,47 +90,68 @@ def split_names(data: str) -> list[str]:
 
 def open_shard_stream(data: str, split: str, choice: Choice) -> SampleStream:
     """One split as a stream. Raises DatasetError."""
-    with _readable(data):
+    with readable(data):
         if is_saved_folder(Path(data)):
             rows, reader = _saved(data, split, choice)
             return SampleStream(rows.to_iterable_dataset(num_shards=max(1, min(64, len(rows)))), reader, data)
         found = _load(data, None, streaming=True)
         own = choose_split(split, found, data)
-        reader = _reader(data, found[own].features, choice)
+        reader = row_reader(data, found[own].features, choice)
         return SampleStream(_load(data, own, streaming=True, columns=reader.columns.needed()), reader, data)
 
 
 def open_shard_table(data: str, split: str, choice: Choice) -> ArrowSamples:
     """One split as a table. Parquet becomes Arrow files in the cache of `datasets` first. Raises DatasetError."""
-    with _readable(data):
+    with readable(data):
         if is_saved_folder(Path(data)):
             return ArrowSamples(*_saved(data, split, choice))
         found = _load(data, None, streaming=True)
         own = choose_split(split, found, data)
-        reader = _reader(data, found[own].features, choice)
+        reader = row_reader(data, found[own].features, choice)
         return ArrowSamples(_load(data, own, streaming=False, columns=reader.columns.needed()), reader)
 
 
+def shard_files(data: str, split: str) -> tuple[str, ...]:
+    """Paths or addresses of a split's Parquet shards, in their order. Raises DatasetError."""
+    with readable(data):
+        name, revision = _name_and_revision(data)
+        found = datasets.load_dataset_builder(name, revision=revision).config.data_files or {}
+        files = tuple(map(str, found[choose_split(split, found, data)]))
+    if strange := [file for file in files if not file.endswith(".parquet")]:
+        raise DatasetError(f"{data} has shards that are not Parquet: {strange[0]}", fix="convert them to Parquet")
+    return files
+
+
 def _load(data: str, split: str | None, **options: Any) -> Any:
-    name, _, revision = data.removeprefix(HUB).partition("@") if is_hub_name(data) else (data, "", "")
-    return datasets.load_dataset(name, split=split, revision=revision or None, **options)
+    name, revision = _name_and_revision(data)
+    return datasets.load_dataset(name, split=split, revision=revision, **options)
+
+
+def _name_and_revision(data: str) -> tuple[str, str | None]:
+    known = hub_name(data)
+    if known is None:
+        return data, None
+    name, _, revision = known.removeprefix(HUB).partition("@")
+    return name, revision or None
 
 
 def _saved(data: str, split: str, choice: Choice) -> tuple[datasets.Dataset, RowReader]:
     own = choose_split(split, split_names(data), data)
     rows = datasets.load_from_disk(str(Path(data) / own))
-    reader = _reader(data, rows.features, choice)
+    reader = row_reader(data, rows.features, choice)
     return rows.select_columns(reader.columns.needed()), reader
 
 
-def _reader(data: str, names: Iterable[str], choice: Choice) -> RowReader:
+def row_reader(data: str, names: Iterable[str], choice: Choice) -> RowReader:
+    """Reads rows with these columns. Raises DatasetError, also if there are no ids."""
     columns = find_columns(names, choice, data)
     if "id" not in columns.by_field:
         raise DatasetError(f"{data} has no column sample_id or id", fix="give each row an id of its own")
-    return RowReader(columns, choice, Path() if is_hub_name(data) else Path(data))
+    return RowReader(columns, choice, Path() if hub_name(data) else Path(data))
 
 
-def _sample(row: pa.Table, reader: RowReader, index: int) -> Sample:
+def arrow_sample(row: pa.Table, reader: RowReader, index: int) -> Sample:
+    """The sample of a table of one row. index: its number, for messages."""
     values = _values(row, reader.columns)
     own = values.get(reader.columns.by_field["id"])
     where = f"row {index}"
@@ -191,13 +185,14 @@ def _array(column: pa.ChunkedArray) -> np.ndarray[Any, Any] | None:
 
 
 @contextmanager
-def _readable(data: str) -> Iterator[None]:
+def readable(data: str) -> Iterator[None]:
     """Errors of the library, the file system and the network as DatasetError."""
+    absent = "" if data.startswith(HUB) or Path(data).exists() else f"there is no {data} here; "
     try:
         yield
     except (DatasetsError, OSError, ValueError, pa.ArrowException, httpx.HTTPError, HfHubHTTPError) as error:
         cause = error.__cause__ or error
         raise DatasetError(
             f"{data} cannot be read: {type(cause).__name__}: {' '.join(str(cause).split())[:300]}",
-            fix="check the path or the name, the network, and that the shards are whole",
+            fix=f"{absent}check the path or the hub's name, the network, and that the shards are whole",
         ) from error

@@ -20,7 +20,7 @@ class Embedded:
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How all images are cut; None is the model's own satellite type and zoom level 1."""
+    """How all images are cut; None is what the dataset says, else the model's own satellite type, and zoom level 1."""
 
     satellite: str | None = None
     zoom_level: int | None = None
@@ -32,8 +32,8 @@ class Backend(Protocol):
     def describe(self) -> dict[str, str]:
         """What is evaluated, for the report: model, or server and its version."""
 
-    def images(self, files: Sequence[bytes], metadata: Sequence[Metadata]) -> Embedded:
-        """Encoded images."""
+    def images(self, files: Sequence[bytes], metadata: Sequence[Metadata], satellite: str | None = None) -> Embedded:
+        """Encoded images. satellite: their type, if the dataset says so; settings come first."""
 
     def recordings(self, files: Sequence[bytes]) -> Embedded:
         """Encoded recordings, their first ten seconds."""

@@ -82,7 +82,8 @@ def embed_samples(
         recordings = _read(chunk, "audio", found)
         answers: list[tuple[str, list[int], Embedded]] = []
         if images:
-            answers.append(("image", [at for at, _ in images], backend.images([file for _, file in images], metadata)))
+            pictured = backend.images([file for _, file in images], metadata, chunk[images[0][0]].satellite)
+            answers.append(("image", [at for at, _ in images], pictured))
         if recordings:
             heard = backend.recordings([file for _, file in recordings])
             answers.append(("audio", [at for at, _ in recordings], heard))

@@ -23,13 +23,13 @@ class LibraryBackend:
         """The checkpoint that was asked for and the architecture in it."""
         return {"model": self.name, "architecture": self.embedder.model.config.name}
 
-    def images(self, files: Sequence[bytes], metadata: Sequence[Metadata]) -> Embedded:
+    def images(self, files: Sequence[bytes], metadata: Sequence[Metadata], satellite: str | None = None) -> Embedded:
         """See `Backend`."""
 
         def embed(chosen: Sequence[int]) -> torch.Tensor:
             return self.embedder.embed_satellite(
                 [files[index] for index in chosen],
-                satellite=self.settings.satellite,
+                satellite=self.settings.satellite or satellite,
                 zoom_level=self.settings.zoom_level,
                 metadata=[metadata[index] for index in chosen],
             )

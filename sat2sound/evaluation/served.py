@@ -32,10 +32,12 @@ class ServerBackend:
             return known
         return {**known, "architecture": served.name}
 
-    def images(self, files: Sequence[bytes], metadata: Sequence[Metadata]) -> Embedded:
+    def images(self, files: Sequence[bytes], metadata: Sequence[Metadata], satellite: str | None = None) -> Embedded:
         """See `Backend`."""
         known: dict[str, Any] = {name: [getattr(each, name) for each in metadata] for name in vars(Metadata())}
         options = {name: values for name, values in known.items() if any(value is not None for value in values)}
+        if satellite is not None:
+            options["satellite"] = satellite
         options.update({name: value for name, value in vars(self.settings).items() if value is not None})
         return _embed(lambda: self.client.embed_satellite(files, **options), len(files))
 

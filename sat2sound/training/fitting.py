@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -31,6 +32,7 @@ from sat2sound.training.optimisation import Optimisation
 from sat2sound.training.task import Task
 
 METRICS, TENSORBOARD = "metrics", "tensorboard"
+_SHOWN, _ABSENT = 5, "absent"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,15 @@ class Machine:
     precision: str = "32-true"
     workers: int = 0
     threads: int = 0
+
+
+def processes_of(machine: Machine) -> int:
+    """How many processes train together, one per device. Raises ConfigurationError for a number that is none."""
+    if machine.devices == "auto":
+        return machine.nodes * max(1, torch.cuda.device_count())
+    if not machine.devices.isdigit() or machine.devices == "0":
+        raise ConfigurationError(f"--devices is {machine.devices!r}, expected a number of 1 or more, or auto")
+    return machine.nodes * int(machine.devices)
 
 
 @dataclass(frozen=True)
@@ -123,8 +134,29 @@ def check_folder(run: Run) -> Path | None:
         return None
     state = SafetensorsCheckpointIO().load_checkpoint(path)["callbacks"]["checkpoints"]
     if state["description"] != run.description:
-        raise ConfigurationError(f"{path} is of another recipe; give another --out, or delete it to start again")
+        raise ConfigurationError(
+            f"{path} is of another training: {changed(state['description'], run.description)}; give another --out, or "
+            "delete it to start again"
+        )
     return path
+
+
+def changed(earlier: str, now: str) -> str:
+    """What differs between two descriptions, for a person: the first few settings with both values."""
+    try:
+        before, after = _flat(json.loads(earlier)), _flat(json.loads(now))
+    except ValueError:
+        return "it was begun with other settings"
+    names = [name for name in {**before, **after} if before.get(name, _ABSENT) != after.get(name, _ABSENT)]
+    told = [f"{name} was {before.get(name, _ABSENT)}, is {after.get(name, _ABSENT)}" for name in names]
+    return "; ".join(told[:_SHOWN]) + (f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else "")
+
+
+def _flat(value: Any, place: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    if not isinstance(value, dict):
+        return {place: value}
+    return {name: each for key, of in value.items() for name, each in _flat(of, f"{place}.{key}".strip(".")).items()}
 
 
 def refuse_taken(run: Run) -> None:
@@ -157,11 +189,7 @@ def _settings(machine: Machine) -> Iterator[None]:
 def _trainer(
     task: Task, optimisation: Optimisation, run: Run, machine: Machine, callbacks: Sequence[Callback], *, fresh: bool
 ) -> Trainer:
-    several = (
-        machine.nodes > 1
-        or machine.devices not in ("1", "auto")
-        or (machine.devices == "auto" and torch.cuda.device_count() > 1)
-    )
+    several = processes_of(machine) > 1
     part = "start" if fresh else "continued"
     loggers: list[Logger] = [
         CSVLogger(str(run.out), name=METRICS, version=_free(run.out / METRICS, part), flush_logs_every_n_steps=1),

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sat2sound.configs import ModelConfig
+from sat2sound.data.passes import Pass, PassShape, PassSource
 from sat2sound.data.samples import Sample, read_encoded
 from sat2sound.data.skipped import SkippedParts
 from sat2sound.errors import ConfigurationError, DatasetError, InvalidInput
@@ -76,14 +77,17 @@ class _Prepared:
 
 
 class PairBatches:
-    """samples: anything with a length whose items are samples. Raises DatasetError if they do not fill one batch."""
+    """source: where samples are drawn from. Raises DatasetError if they do not fill one optimizer step."""
 
-    def __init__(self, samples: Any, config: ModelConfig, recipe: PairRecipe, limits: Limits | None = None) -> None:
-        self.samples, self.config, self.recipe, self.limits = samples, config, recipe, limits or Limits()
-        self.per_epoch = len(samples) // recipe.batch
+    def __init__(
+        self, source: PassSource, config: ModelConfig, recipe: PairRecipe, limits: Limits | None = None
+    ) -> None:
+        self.source, self.config, self.recipe, self.limits = source, config, recipe, limits or Limits()
+        self.per_epoch = len(source) // recipe.batch
+        self._pass: tuple[tuple[int, int], Pass] | None = None
         if self.per_epoch < recipe.accumulate:
             raise DatasetError(
-                f"{len(samples)} samples do not fill {recipe.accumulate} batches of {recipe.batch}",
+                f"{len(source)} samples do not fill {recipe.accumulate} batches of {recipe.batch}",
                 fix="give more data, or lower `batch` in the recipe",
             )
 
@@ -97,11 +101,11 @@ class PairBatches:
         if recipe.batch % processes:
             raise ConfigurationError(f"a batch of {recipe.batch} cannot be shared evenly by {processes} processes")
         epoch, within = divmod(index, self.per_epoch)
-        order = np.random.default_rng([recipe.seed, 1, epoch]).permutation(len(self.samples))
+        drawn = self._one_pass(epoch, processes)
         share = recipe.batch // processes
         first = within * recipe.batch + rank * share
         skipped = SkippedParts()
-        rows = [self._usable(order, place, skipped, index) for place in range(first, first + share)]
+        rows = [self._usable(drawn, place, skipped, index) for place in range(first, first + share)]
         return PairBatch(
             pixels=torch.from_numpy(np.stack([row.pixels for row in rows])),
             conditions=torch.from_numpy(np.stack([row.conditions for row in rows])),
@@ -119,17 +123,23 @@ class PairBatches:
         captions = (ids, torch.ones_like(ids), torch.ones(count, dtype=torch.bool))
         return dataclasses.replace(batch, audio_captions=captions, image_captions=captions)
 
-    def _usable(self, order: npt.NDArray[np.int64], place: int, skipped: SkippedParts, index: int) -> _Prepared:
+    def _one_pass(self, epoch: int, processes: int) -> Pass:
+        """The last one is kept: the order of a large dataset takes some time to make."""
+        key = epoch, processes
+        if self._pass is None or self._pass[0] != key:
+            shape = PassShape(self.per_epoch, self.recipe.batch, processes)
+            self._pass = key, self.source.one_pass(self.recipe.seed, epoch, shape)
+        return self._pass[1]
+
+    def _usable(self, drawn: Pass, place: int, skipped: SkippedParts, index: int) -> _Prepared:
         for attempt in range(_SUBSTITUTES):
-            # Substitutes come from elsewhere in the pass, in steps that share no factor with a round number.
-            chosen = int(order[(place + attempt * 7919) % len(order)])
             random = np.random.default_rng([self.recipe.seed, 2, index, place, attempt])
-            found = self._prepare(self.samples[chosen], random, skipped)
+            found = self._prepare(drawn.sample(place, attempt), random, skipped)
             if found is not None:
                 return found
         raise DatasetError(
             f"{_SUBSTITUTES} samples in a row cannot be used, the last because of: {skipped.entries[-1]}",
-            fix="see what `sat2sound data check` says about the dataset",
+            fix="mend the dataset, or say with --satellite and --log-mels which of its columns to use",
         )
 
     def _prepare(self, sample: Sample, random: np.random.Generator, skipped: SkippedParts) -> _Prepared | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from sat2sound.data.passes import PassSource
 from sat2sound.data.samples import Sample
 from sat2sound.errors import DatasetError
 from sat2sound.evaluation.library import LibraryBackend
@@ -22,17 +23,17 @@ _RESAMPLES = 10  # the intervals are not looked at while training
 
 
 class PairTask:
-    """model: trained in place. samples: of the training split. validation: samples, or None."""
+    """model: trained in place. source: of the training split's samples. validation: samples, or None."""
 
     unused_parameters = True  # a batch without captions gives the text query map no gradient
     stored_half = False
 
     def __init__(
-        self, model: Sat2Sound, samples: object, recipe: PairRecipe, validation: Callable[[], object] | None = None
+        self, model: Sat2Sound, source: PassSource, recipe: PairRecipe, validation: Callable[[], object] | None = None
     ) -> None:
         self.model, self.recipe = model, recipe
         self.module: nn.Module = model
-        self.batches = PairBatches(samples, model.config, recipe)
+        self.batches = PairBatches(source, model.config, recipe)
         self.steps_per_epoch = self.batches.per_epoch
         self._validation = validation
 

@@ -14,14 +14,15 @@ import torch
 
 from sat2sound.configs import ModelConfig, load_config
 from sat2sound.data.choice import Choice
-from sat2sound.data.opening import open_samples, open_table
-from sat2sound.errors import DatasetError
+from sat2sound.data.opening import open_samples, open_source, open_table
+from sat2sound.data.passes import PassSource, TableSource
+from sat2sound.errors import ConfigurationError, DatasetError
 from sat2sound.evaluation.starter import EvaluationData, read_evaluation_data
 from sat2sound.models import Sat2Sound
 from sat2sound.models.text_encoder import with_text_encoder
 from sat2sound.training.batches import Batches
 from sat2sound.training.caption_files import CaptionFiles, read_caption_files
-from sat2sound.training.fitting import Machine, Outcome, Run, fit, refuse_taken
+from sat2sound.training.fitting import Machine, Outcome, Run, fit, processes_of, refuse_taken
 from sat2sound.training.optimisation import Optimisation
 from sat2sound.training.pair_recipe import PairRecipe
 from sat2sound.training.pair_task import PairTask
@@ -45,8 +46,9 @@ class Sources:
 
     start_from: safetensors, each with some or all of the model's parameters to begin with; later ones win.
     text_encoder: its folder, where the configuration's is not at hand. satellite: whose imagery, where there are
-    several. log_mels: take crops that were computed before, instead of the recordings. config, captions: instead of the
-    recipe's model and the captions that come with the package.
+    several. log_mels: take crops that were computed before, instead of the recordings. stream: read Parquet shards as
+    they are needed, samples in random order among so many; None copies them to a local disk first. config, captions:
+    instead of the recipe's model and the captions that come with the package.
     """
 
     data: Path | str
@@ -56,6 +58,7 @@ class Sources:
     text_encoder: Path | None = None
     satellite: str | None = None
     log_mels: bool = False
+    stream: int | None = None
     config: ModelConfig | None = None
     captions: CaptionFiles | None = None
 
@@ -77,9 +80,11 @@ def train(recipe: RecipeFile, sources: Sources, run: Run, machine: Machine, say:
     ignored = ("audio.",) if recipe.sounds and recipe.sounds.warm_up.steps else ()
     for path in sources.start_from:
         start(model, path, ignored)
-    task, optimisation = _prepare(chosen, model, sources, say)
+    task, optimisation = _prepare(chosen, model, sources, machine, say)
     # What must be the same when a training goes on: else it would not be the one that was begun.
     facts = {"recipe": recipe.to_dict(), "config": json.loads(config.to_json()), "batches": task.steps_per_epoch}
+    if sources.stream is not None:  # each process and each of its workers reads rows of its own
+        facts["stream"] = {"samples": sources.stream, "processes": processes_of(machine), "workers": machine.workers}
     run = dataclasses.replace(run, seed=chosen.seed, description=json.dumps(facts, sort_keys=True))
     if isinstance(chosen, PairRecipe):
         run = dataclasses.replace(run, max_skipped=chosen.max_skipped)
@@ -92,10 +97,12 @@ def _silent(_: str) -> None: ...
 
 
 def _prepare(
-    recipe: PairRecipe | Recipe | SoundRecipe, model: Sat2Sound, sources: Sources, say: Say
+    recipe: PairRecipe | Recipe | SoundRecipe, model: Sat2Sound, sources: Sources, machine: Machine, say: Say
 ) -> tuple[Task, Optimisation]:
     if isinstance(recipe, PairRecipe):
-        return _pairs(recipe, model, sources, say)
+        return _pairs(recipe, model, sources, machine, say)
+    if sources.stream is not None:
+        raise ConfigurationError("the starter's data are not streamed; leave out --stream")
     captions = sources.captions or read_caption_files()
     images, recordings, val, texts = _starter_data(Path(sources.data), captions, model.config, say)
     if isinstance(recipe, SoundRecipe):
@@ -129,10 +136,17 @@ def _prepare(
     )
 
 
-def _pairs(recipe: PairRecipe, model: Sat2Sound, sources: Sources, say: Say) -> tuple[Task, Optimisation]:
+def _pairs(
+    recipe: PairRecipe, model: Sat2Sound, sources: Sources, machine: Machine, say: Say
+) -> tuple[Task, Optimisation]:
     choice = Choice(satellite=sources.satellite, audio=not sources.log_mels, log_mels=sources.log_mels)
-    samples = open_table(sources.data, sources.split, choice)
-    say(f"{len(samples)} samples to train on")
+    source: PassSource
+    if sources.stream is None:
+        source = TableSource(open_table(sources.data, sources.split, choice))
+    else:
+        workers = max(1, machine.workers)
+        source = open_source(sources.data, sources.split, choice, window=sources.stream, workers=workers)
+    say(f"{len(source)} samples to train on")
     validation = None
     if sources.validation:
         validation = partial(open_samples, sources.data, sources.validation, Choice(satellite=sources.satellite))
@@ -142,7 +156,7 @@ def _pairs(recipe: PairRecipe, model: Sat2Sound, sources: Sources, say: Say) -> 
                 f"split {sources.validation!r} of {sources.data} has {count} samples; recall at 10 % needs {_FEWEST}",
                 fix="name another one with --validation-split, or none",
             )
-    task = PairTask(model, samples, recipe, validation)
+    task = PairTask(model, source, recipe, validation)
     return task, Optimisation(
         steps=task.steps_per_epoch // recipe.accumulate * recipe.epochs,
         learning_rate=recipe.learning_rate,

@@ -16,6 +16,7 @@ from small_model import write_small_checkpoint
 
 from sat2sound.checkpoints import read_safetensors
 from sat2sound.configs import ModelConfig
+from sat2sound.data.passes import TableSource
 from sat2sound.errors import ConfigurationError, DatasetError
 from sat2sound.models import Sat2Sound
 from sat2sound.training.callbacks import BEST, LAST
@@ -41,7 +42,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
 
 def make_task(config: ModelConfig, recipe: PairRecipe = RECIPE, samples: Any = None, seed: int = 0) -> PairTask:
     torch.manual_seed(seed)
-    return PairTask(Sat2Sound.from_config(config), samples or MadePairs(), recipe, lambda: MadePairs(9, seed=5))
+    return PairTask(
+        Sat2Sound.from_config(config), TableSource(samples or MadePairs()), recipe, lambda: MadePairs(9, seed=5)
+    )
 
 
 def optimisation(task: PairTask) -> Optimisation:
@@ -129,7 +132,7 @@ def test_the_loss_is_the_published_one(small: ModelConfig) -> None:
 
 def test_parts_of_a_batch_are_the_batch(small: ModelConfig) -> None:
     """What two processes see is what one would see, drawn alike."""
-    batches = PairBatches(MadePairs(), small, RECIPE)
+    batches = PairBatches(TableSource(MadePairs()), small, RECIPE)
     whole, parts = batches.make(3), [batches.make(3, rank, 2) for rank in (0, 1)]
     assert whole.names == (*parts[0].names, *parts[1].names)
     assert torch.equal(whole.pixels, torch.cat([part.pixels for part in parts]))
@@ -143,7 +146,7 @@ def test_parts_of_a_batch_are_the_batch(small: ModelConfig) -> None:
 
 def test_metadata_is_left_out_as_often_as_asked(small: ModelConfig) -> None:
     def known(share: float) -> float:
-        batches = PairBatches(MadePairs(), small, dataclasses.replace(RECIPE, metadata_drop=share))
+        batches = PairBatches(TableSource(MadePairs()), small, dataclasses.replace(RECIPE, metadata_drop=share))
         conditions = torch.cat([batches.make(index).conditions for index in range(8)])
         return float((~torch.isnan(conditions[:, [1, 3]])).float().mean())
 
@@ -161,9 +164,9 @@ def test_a_few_damaged_files_are_replaced_and_listed(small: ModelConfig, tmp_pat
     with pytest.raises(DatasetError, match=r"\d of \d+ image entries cannot be used"):
         run_task(bad, tmp_path / "two", max_skipped=0.02)
     with pytest.raises(DatasetError, match="20 samples in a row cannot be used"):
-        PairBatches(MadePairs(bad=frozenset(range(24))), small, RECIPE).make(0)
+        PairBatches(TableSource(MadePairs(bad=frozenset(range(24)))), small, RECIPE).make(0)
     with pytest.raises(DatasetError, match="3 samples do not fill 2 batches of 6"):
-        PairBatches(MadePairs(3), small, RECIPE)
+        PairBatches(TableSource(MadePairs(3)), small, RECIPE)
 
 
 def test_without_captions_the_other_terms_train(small: ModelConfig, tmp_path: Path) -> None:
@@ -207,7 +210,7 @@ class TooLarge(PairTask):
 
 def test_a_batch_that_does_not_fit_is_seen_before_the_first_step(small: ModelConfig, tmp_path: Path) -> None:
     with pytest.raises(DoesNotFit, match=r"does not fit into the memory of cpu .*lower `batch` and raise `accumulate`"):
-        run_task(TooLarge(Sat2Sound.from_config(small), MadePairs(), RECIPE), tmp_path)
+        run_task(TooLarge(Sat2Sound.from_config(small), TableSource(MadePairs()), RECIPE), tmp_path)
     assert not (tmp_path / LAST).exists()
 
 
@@ -233,7 +236,7 @@ def test_a_loss_that_is_not_finite_names_step_and_samples(small: ModelConfig, tm
 
 def test_another_recipe_in_the_same_folder_is_refused(small: ModelConfig, tmp_path: Path) -> None:
     run_task(make_task(small), tmp_path, stop_at=1)
-    with pytest.raises(ConfigurationError, match="of another recipe"):
+    with pytest.raises(ConfigurationError, match="of another training: it was begun with"):
         run_task(make_task(small, dataclasses.replace(RECIPE, learning_rate=1.0)), tmp_path)
 
 

@@ -121,7 +121,7 @@ def test_it_learns_to_tell_the_scenes_apart(data: Path, tmp_path: Path) -> None:
 
 def test_another_recipe_in_the_same_folder_is_refused(data: Path, tmp_path: Path) -> None:
     tiny(data, tmp_path, dataclasses.replace(RECIPE, audio_warm_up=AudioWarmUp(steps=0)), stop_at=1)
-    with pytest.raises(ConfigurationError, match="of another recipe"):
+    with pytest.raises(ConfigurationError, match="of another training: "):
         tiny(data, tmp_path, dataclasses.replace(RECIPE, seed=9))
 
 
