@@ -39,6 +39,7 @@ class CaptionEndpoint:
 
     def __init__(self, reply: Callable[[Request], Reply], delay: float = 0.0) -> None:
         self.requests: list[Request] = []
+        self.reply = reply  # may be changed while it runs
         lock = threading.Lock()
         outer = self
 
@@ -49,7 +50,7 @@ class CaptionEndpoint:
                     request = Request(len(outer.requests), self.path, dict(self.headers), body)
                     outer.requests.append(request)
                 time.sleep(delay)
-                status, content, *more = reply(request)
+                status, content, *more = outer.reply(request)
                 data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
                 try:
                     self.send_response(status)

@@ -23,7 +23,11 @@ DEFAULT_TOKEN_VARIABLE = "SAT2SOUND_CAPTION_TOKEN"  # noqa: S105 (the name of a 
 @readable_errors
 def caption(
     source: Annotated[
-        Path, typer.Argument(help="Folder of images, CSV, Parquet file, or folder of these.", show_default=False)
+        str,
+        typer.Argument(
+            help="Folder of images or shards, CSV or Parquet file, or OWNER/NAME of a dataset on the hub.",
+            show_default=False,
+        ),
     ],
     out: Annotated[Path, typer.Option(help="A .parquet or .jsonl file.", show_default=False)],
     satellite: Annotated[
@@ -56,9 +60,19 @@ def caption(
         float, typer.Option(min=0.1, help="Seconds for one request to the endpoint.", rich_help_panel=_MODEL)
     ] = 120.0,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.", rich_help_panel=_MODEL)] = 4,
-    image_column: Annotated[str, typer.Option(rich_help_panel=_DATA)] = "image",
+    image_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Default: image, else that of --satellite, e.g. bingmap_image.",
+            rich_help_panel=_DATA,
+            show_default=False,
+        ),
+    ] = None,
     id_column: Annotated[
         str | None, typer.Option(help="Default: sample_id or id.", rich_help_panel=_DATA, show_default=False)
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Of a dataset. Default: all.", rich_help_panel=_DATA, show_default=False)
     ] = None,
     prefix: Annotated[
         str, typer.Option("--column-prefix", help="Of the columns written.", rich_help_panel=_DATA)
@@ -75,6 +89,8 @@ def caption(
     [cyan]sat2sound caption images/ --out captions.parquet --satellite bingmap[/]
 
     [cyan]sat2sound caption images.csv --out captions.jsonl --endpoint http://localhost:8000/v1 --model llava[/]
+
+    [cyan]sat2sound caption MVRL/GeoSound --split train --satellite sentinel --out sentinel.parquet[/]
     """
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -90,6 +106,7 @@ def caption(
         prefix=prefix,
         image_column=image_column,
         id_column=id_column,
+        split=split,
     )
     columns = SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn()
     with (

@@ -13,7 +13,7 @@ from PIL import Image
 from sat2sound.captioning.captioner import MAX_NEW_TOKENS, PROMPT, Answer, Captioner
 from sat2sound.captioning.journal import Journal, Key
 from sat2sound.captioning.output import caption_column, check_output, write_captions
-from sat2sound.captioning.rows import Row, read_rows
+from sat2sound.captioning.rows import Row, Wanted, read_rows
 from sat2sound.data.samples import read_encoded
 from sat2sound.errors import DatasetError, InvalidInput
 from sat2sound.preprocessing import Limits, crop_tile, decode_image
@@ -27,15 +27,17 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Job:
-    """What to caption and where to. satellite: at whose native distance the images are. prefix: of column names."""
+    """What to caption and where to. source: a folder or file, or a dataset of the hub as OWNER/NAME. satellite: at
+    whose native distance the images are. prefix: of column names. Others: see `Wanted`."""
 
-    source: Path
+    source: Path | str
     out: Path
     satellite: SatelliteType
     zoom_levels: tuple[int, ...] = (1, 3, 5)
     prefix: str = "llava_caption"
-    image_column: str = "image"
+    image_column: str | None = None
     id_column: str | None = None
+    split: str | None = None
     prompt: str = PROMPT
 
     def __post_init__(self) -> None:
@@ -47,6 +49,10 @@ class Job:
                 f"zoom levels are {list(self.zoom_levels)}", expected="at least one, each once", fix="e.g. 1, 3 and 5"
             )
 
+    def rows(self) -> Iterator[Row]:
+        """See `read_rows`."""
+        return read_rows(self.source, Wanted(self.image_column, self.id_column, self.split, self.satellite.name))
+
     @property
     def journal(self) -> Path:
         """The file that holds what is done."""
@@ -55,12 +61,15 @@ class Job:
     def settings(self, captioner: Captioner) -> dict[str, Any]:
         """What the captions depend on."""
         return {
+            "source": str(Path(self.source).resolve() if Path(self.source).exists() else self.source),
+            "split": self.split,
             "model": captioner.name,
             "prompt": self.prompt,
             "max_new_tokens": MAX_NEW_TOKENS,
             "satellite": self.satellite.name,
             "zoom_levels": list(self.zoom_levels),
             "image_column": self.image_column,
+            "id_column": self.id_column,
         }
 
 
@@ -118,7 +127,7 @@ def _crops(
     job: Job, done: set[Key], ids: list[str], journal: Journal, progress: Progress
 ) -> Iterator[tuple[Key, Image.Image]]:
     """Crops that still need a caption; ids of all rows are noted, images that cannot be used recorded as failures."""
-    for row in read_rows(job.source, job.image_column, job.id_column):
+    for row in job.rows():
         ids.append(row.id)
         missing = [zoom for zoom in job.zoom_levels if (row.id, zoom) not in done]
         progress(len(job.zoom_levels) - len(missing))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from sat2sound.data.choice import Choice
 from sat2sound.data.samples import Sample, SampleTable
 from sat2sound.data.scene_folder import is_scene_folder, scene_samples
+from sat2sound.data.shard_folder import is_saved_folder, is_shard_folder
+from sat2sound.data.stream_order import WINDOW
 from sat2sound.data.table_file import find_table, open_table_file
 from sat2sound.errors import DatasetError
 
@@ -56,7 +58,7 @@ def open_table(data: Path | str, split: str, choice: Choice | None = None) -> Sa
 
 
 def open_source(
-    data: Path | str, split: str, choice: Choice | None = None, *, window: int = 512, workers: int = 1
+    data: Path | str, split: str, choice: Choice | None = None, *, window: int = WINDOW, workers: int = 1
 ) -> PassSource:
     """The samples of one split of Parquet shards, here or on the hub, for training without a copy on disk.
 
@@ -65,7 +67,7 @@ def open_source(
     if not is_shards(data):
         raise DatasetError(f"{data} holds no Parquet shards to stream", fix="leave out --stream")
     from sat2sound.data.shard_source import ShardSource, read_footers
-    from sat2sound.data.streams import is_saved_folder, readable, row_reader, shard_files
+    from sat2sound.data.streams import readable, row_reader, shard_files
 
     name = str(data)
     if is_saved_folder(Path(name)):
@@ -79,17 +81,15 @@ def is_shards(data: Path | str) -> bool:
     """Whether the `datasets` library reads it. Raises DatasetError: nothing there, or the library is not installed."""
     folder, written = Path(data), str(data)
     here = folder.exists()
-    if here and (folder.is_file() or find_table(folder) or is_scene_folder(folder)):
+    if here and (folder.is_file() or find_table(folder) or is_scene_folder(folder) or not is_shard_folder(folder)):
         return False
     if not here and "/" not in written.strip("/"):
         raise DatasetError(f"{data} does not exist", fix="give a folder, or a dataset of the hub as OWNER/NAME")
     if importlib.util.find_spec("datasets") is None:
         raise DatasetError("reading Parquet shards needs the datasets library", fix="pip install 'sat2sound[train]'")
-    from sat2sound.data.streams import hub_name, is_shard_folder
+    from sat2sound.data.streams import hub_name
 
-    if here:
-        return is_shard_folder(folder)
-    if hub_name(written) is None:
+    if not here and hub_name(written) is None:
         raise DatasetError(
             f"{data} does not exist, and is no name of the hub",
             fix="give a folder, or a dataset of the hub as OWNER/NAME",

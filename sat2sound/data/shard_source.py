@@ -15,10 +15,9 @@ import pyarrow.parquet as pq
 from sat2sound.data.passes import PassShape
 from sat2sound.data.rows import RowReader
 from sat2sound.data.samples import Sample
-from sat2sound.data.stream_order import StreamOrder, stream_order
+from sat2sound.data.stream_order import WINDOW, StreamOrder, stream_order
 from sat2sound.data.streams import arrow_sample, readable
 
-WINDOW = 512  # samples
 FOOTERS_AT_A_TIME, GROUPS_AT_A_TIME = 16, 4
 
 

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from sat2sound.data.passes import STRIDE, PassShape
 
+WINDOW = 512  # samples; more mix better and take more memory
+
 Rows = npt.NDArray[np.int64]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from sat2sound.data.choice import Choice
 from sat2sound.data.columns import Columns, find_columns
 from sat2sound.data.rows import RowReader
 from sat2sound.data.samples import Sample
+from sat2sound.data.shard_folder import is_saved_folder, saved_splits
 from sat2sound.data.splits import choose_split
 from sat2sound.errors import DatasetError
 
 HUB = "hf://datasets/"
 _OWNER_AND_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@\S+)?")
-_SAVED = "state.json"  # in every folder that `save_to_disk` wrote a split to
 
 
 class ArrowSamples:
@@ -68,23 +68,11 @@ def hub_name(data: str) -> str | None:
     return None
 
 
-def is_shard_folder(folder: Path) -> bool:
-    """Whether a folder holds Parquet shards (in it or one level below), or what `save_to_disk` wrote."""
-    return is_saved_folder(folder) or any(
-        True for pattern in ("*.parquet", "*/*.parquet") for _ in folder.glob(pattern)
-    )
-
-
-def is_saved_folder(folder: Path) -> bool:
-    """Whether `save_to_disk` wrote it: one split per folder below it."""
-    return any(folder.glob(f"*/{_SAVED}"))
-
-
 def split_names(data: str) -> list[str]:
     """The splits of a shard folder or a dataset of the hub. Raises DatasetError."""
     with readable(data):
         if is_saved_folder(Path(data)):
-            return sorted(path.parent.name for path in Path(data).glob(f"*/{_SAVED}"))
+            return saved_splits(Path(data))
         return list(_load(data, None, streaming=True))
 
 
@@ -133,6 +121,34 @@ def _name_and_revision(data: str) -> tuple[str, str | None]:
         return data, None
     name, _, revision = known.removeprefix(HUB).partition("@")
     return name, revision or None
+
+
+def stream_columns(
+    data: str, split: str | None, choose: Callable[[list[str]], tuple[str, ...]]
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Names and values of some columns, row by row, of one split or of all of them, one after the other.
+
+    choose: from all names of the columns. Images and recordings are not decoded. Raises DatasetError.
+    """
+    with readable(data):
+        if is_saved_folder(Path(data)):
+            for own in _chosen(split, split_names(data), data):
+                saved = datasets.load_from_disk(str(Path(data) / own))
+                columns = choose(list(saved.features))
+                yield from ((columns, row) for row in _plain(saved.select_columns(columns)))
+            return
+        found = _load(data, None, streaming=True)
+        for own in _chosen(split, found, data):
+            columns = choose(list(found[own].features))
+            yield from ((columns, row) for row in _plain(_load(data, own, streaming=True, columns=list(columns))))
+
+
+def _chosen(split: str | None, found: Iterable[str], data: str) -> list[str]:
+    return list(found) if split is None else [choose_split(split, found, data)]
+
+
+def _plain(rows: Any) -> Iterator[dict[str, Any]]:
+    return (row.to_pylist()[0] for row in rows.with_format("arrow"))
 
 
 def _saved(data: str, split: str, choice: Choice) -> tuple[datasets.Dataset, RowReader]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -16,10 +17,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from caption_endpoint import CaptionEndpoint, Request, completion
+from local_hub import LocalHub
 from PIL import Image
 
 from sat2sound.captioning.captioner import PROMPT
 from sat2sound.captioning.endpoint import EndpointCaptioner
+from sat2sound.captioning.errors import EndpointRefused
 from sat2sound.captioning.run import Job, Summary, check_failures, run
 from sat2sound.errors import DatasetError, InvalidInput
 from sat2sound.satellite_types import satellite_type
@@ -172,3 +175,27 @@ def test_zoom_levels_are_checked(levels: tuple[int, ...], tmp_path: Path) -> Non
 def test_other_kinds_of_output_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"\.parquet nor \.jsonl"):
         Job(tmp_path, tmp_path / "a.csv", AERIAL)
+
+
+def test_a_dataset_of_the_hub_is_captioned_and_goes_on(hub: LocalHub, tmp_path: Path) -> None:
+    job = Job("MVRL/SoundingEarth", tmp_path / "c.jsonl", satellite_type("googleEarth"), (1,), split="test")
+    refusing = CaptionEndpoint(lambda request: (200, completion("surf")) if request.number < 5 else (401, "no more"))
+    with refusing as server:
+        with pytest.raises(EndpointRefused):
+            run_on(server, job)
+        server.reply = lambda request: (200, completion("wind"))
+        again = run_on(server, job)
+    assert (again.rows, again.captions, again.failures) == (12, 12, {})
+    found = captions_of(job.out)
+    assert list(found) == [f"aporee-{index}_7" for index in range(12)]
+    said = [row["llava_caption_googleearth_zl1"] for row in found.values()]
+    assert (said.count("surf"), said.count("wind"), again.asked) == (5, 7, 7)
+
+
+def test_captions_of_other_images_are_not_taken_for_these(tmp_path: Path) -> None:
+    job = Job(write_images(tmp_path / "images", 2), tmp_path / "captions.jsonl", AERIAL, (1,))
+    other = dataclasses.replace(job, source=write_images(tmp_path / "others", 2))  # with the same ids
+    with CaptionEndpoint(describe) as server:
+        run_on(server, job)
+        with pytest.raises(DatasetError, match=r"begun with source '.*/images', this run has '.*/others'"):
+            run_on(server, other)

@@ -1,36 +1,16 @@
-"""A path finds its reader; the starter's folder as samples."""
+"""A path finds its reader, and what is none says so."""
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
+from made_pairs import write_table
 from starter_folder import write_starter_folder
 
-from sat2sound.data.opening import open_samples
-from sat2sound.data.samples import read_encoded
+from sat2sound.data.opening import is_shards, open_samples
 from sat2sound.errors import ConfigurationError, DatasetError
-
-
-def test_a_starter_folder_gives_images_with_scenes_and_recordings_with_groups(tmp_path: Path) -> None:
-    found = list(open_samples(write_starter_folder(tmp_path), "test"))
-    assert len({sample.id for sample in found}) == len(found) == 12 + 9
-    images = [sample for sample in found if sample.image]
-    assert {(sample.scene, sample.group) for sample in images} == {
-        ("beach", "beach"),
-        ("forest", "forest"),
-        ("agricultural", "farmland"),
-    }
-    recordings = [sample for sample in found if sample.audio]
-    assert {sample.group for sample in recordings} == {"beach", "forest", "farmland"}
-    assert read_encoded(images[0].image or b"").startswith(b"\x89PNG")
-    assert read_encoded(recordings[0].audio or b"").startswith(b"RIFF")
-
-
-def test_recordings_of_unclear_licence_are_left_out(tmp_path: Path) -> None:
-    table = write_starter_folder(tmp_path) / "audio.csv"
-    table.write_text(table.read_text().replace(",A,", ",B,", 1 + 9 + 9))  # all of train and val, one of test
-    assert len([sample for sample in open_samples(tmp_path, "test") if sample.audio]) == 8
 
 
 @pytest.mark.parametrize(
@@ -44,3 +24,19 @@ def test_recordings_of_unclear_licence_are_left_out(tmp_path: Path) -> None:
 def test_what_is_no_dataset_says_so(tmp_path: Path, make, kind, words) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(kind, match=words):
         list(open_samples(make(tmp_path), "tset"))
+
+
+def test_each_layout_has_its_reader(tmp_path: Path, published: dict[str, Path]) -> None:
+    write_table(tmp_path / "own", train=2, val=1)
+    assert type(open_samples(tmp_path / "own", "train")).__name__ == "TableRows"
+    assert type(open_samples(tmp_path / "own" / "samples.csv", "val")).__name__ == "TableRows"
+    assert type(open_samples(published["MVRL/SoundingEarth"], "val")).__name__ == "SampleStream"
+    assert isinstance(open_samples(write_starter_folder(tmp_path / "starter", train=1, other=1), "val"), list)
+
+
+def test_plain_layouts_do_not_need_the_datasets_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert not is_shards(write_table(tmp_path / "own", train=1, val=1))
+    assert not is_shards(tmp_path)
+    with pytest.raises(DatasetError, match=r"pip install 'sat2sound\[train\]'"):
+        is_shards("MVRL/GeoSound")

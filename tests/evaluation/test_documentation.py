@@ -8,7 +8,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from local_hub import LocalHub
 from shared_data import ROOT
+from small_model import write_small_checkpoint
 from starter_folder import write_starter_folder
 from typer.testing import CliRunner
 
@@ -24,13 +26,26 @@ def blocks(language: str) -> list[str]:
 
 def test_commands_run(tmp_path: Path, server: TritonServer) -> None:
     folder = write_starter_folder(tmp_path, train=1, other=2)
-    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    commands = [line for block in blocks("sh") for line in block.splitlines() if "MVRL" not in line]
     assert len(commands) == 3
     for command in commands:
         told = command.replace("../shared/data", str(folder)).replace("localhost:8001", server.grpc_url)
         done = CliRunner().invoke(app, shlex.split(told)[1:])
         assert done.exit_code == 0, done.output
         assert "text_to_scene_p10" in done.stdout
+
+
+def test_the_command_for_the_hub_runs(tmp_path: Path, hub: LocalHub) -> None:
+    (command,) = [line for block in blocks("sh") for line in block.splitlines() if "MVRL" in line]
+    checkpoint = write_small_checkpoint(tmp_path)
+    told = command.replace("MVRL/sat2sound:sentinel_withmeta", str(checkpoint))
+    done = CliRunner().invoke(app, [*shlex.split(told)[1:], "--json", "--resamples", "10"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["about"]["data"] == "MVRL/GeoSound"
+    assert [result["n"] for result in found["retrieval"]] == [12] * 10
+    assert found["skipped"] == found["notes"] == []
+    assert {path.split("-")[0] for path, *_ in hub.reads} <= {"data/train", "data/test"}  # train: one footer
 
 
 def test_python_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -132,6 +132,10 @@ def test_zoom_level_and_metadata_reach_the_model() -> None:
         for zoom in (1, 3)
     )
     assert float(np.abs(near - far).max()) > 1e-3
+    settings = ImageSettings(satellite="bingmap")
+    chosen = LibraryBackend(model, "random", settings).images([image], [Metadata()], "sentinel").embeddings
+    own = embed_samples([Sample("a", image=image, satellite="bingmap")], LibraryBackend(model, "random"))
+    np.testing.assert_array_equal(own.parts["image"], chosen)  # the dataset's own type; what is asked for comes first
     refused = LibraryBackend(model, "random").images([image] * 2, [Metadata(), Metadata(latitude=91.0, longitude=0.0)])
     assert list(refused.refused) == [1]
     assert "latitude is 91" in refused.refused[1]
