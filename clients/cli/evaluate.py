@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -42,6 +43,12 @@ def evaluate(
     ] = None,
     satellite: options.Satellite = None,
     zoom_level: options.ZoomLevel = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Image captions that `sat2sound caption` wrote, instead of the dataset's.", show_default=False
+        ),
+    ] = None,
     metadata: Annotated[
         bool, typer.Option(help="Give place, time and sources to the satellite branch, where known.")
     ] = True,
@@ -77,7 +84,7 @@ def evaluate(
 
     if model and server:
         raise typer.BadParameter("give either --model or --server")
-    samples = open_samples(data, split, Choice(satellite=satellite, zoom_level=zoom_level or 1))
+    samples = open_samples(data, split, Choice(satellite=satellite, zoom_level=zoom_level or 1, captions=captions))
     columns = SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn()
     with (
         _backend(model, server, ImageSettings(satellite, zoom_level), deadline) as backend,

@@ -72,6 +72,14 @@ def train(
     shuffle_buffer: Annotated[
         int, typer.Option(min=1, help="With --stream: samples among which the order is random.", rich_help_panel=_DATA)
     ] = 512,
+    captions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Image captions that `sat2sound caption` wrote, instead of the dataset's.",
+            rich_help_panel=_DATA,
+            show_default=False,
+        ),
+    ] = None,
     text_encoder: Annotated[
         Path | None,
         typer.Option(help="Folder of the frozen text encoder. Default: the configuration's.", show_default=False),
@@ -128,6 +136,7 @@ def train(
         satellite,
         log_mels,
         shuffle_buffer if stream else None,
+        captions,
     )
     run = Run(out, resume=resume, save_every=save_every, stop_at=steps, bar=bar and sys.stderr.isatty())
     machine = Machine(accelerator, devices, nodes, precision, workers, threads)

@@ -131,10 +131,11 @@ def _parquet(path: Path, wanted: Wanted) -> Iterator[Row]:
 def _shards(data: str, wanted: Wanted) -> Iterator[Row]:
     from sat2sound.data.streams import stream_columns
 
-    for columns, values in stream_columns(
-        data, wanted.split, lambda names: _with_id(wanted.columns(names, data), data)
-    ):
-        yield _row(values, *columns, Path(data))
+    def choose(names: list[str]) -> tuple[str, ...]:
+        return _with_id(wanted.columns(names, data), data)
+
+    for (own, image), values in stream_columns(data, wanted.split, choose):
+        yield _row(values, own, image, Path(data))
 
 
 def _with_id(columns: tuple[str | None, str], source: object) -> tuple[str, str]:

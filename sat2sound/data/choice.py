@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from sat2sound.errors import InvalidInput
 from sat2sound.preprocessing.metadata import CAPTION_SOURCES, check_zoom_level
@@ -13,8 +14,8 @@ from sat2sound.satellite_types import satellite_type
 class Choice:
     """satellite: whose imagery, by satellite type; None if the dataset has only one. zoom_level: which of the image
     captions is `Sample.image_caption`. caption_sources: audio captions of other sources count as missing; None takes
-    all. image, audio, log_mels: whether that column is read at all: they are nearly all of a dataset's bytes. Raises
-    InvalidInput.
+    all. image, audio, log_mels: whether that column is read at all: they are nearly all of a dataset's bytes. captions:
+    a file of image captions, which take the place of the dataset's own. Raises InvalidInput.
     """
 
     satellite: str | None = None
@@ -23,6 +24,7 @@ class Choice:
     image: bool = True
     audio: bool = True
     log_mels: bool = False
+    captions: Path | None = None
 
     def __post_init__(self) -> None:
         check_zoom_level(self.zoom_level)

@@ -87,7 +87,7 @@ def find_columns(names: Iterable[str], choice: Choice, dataset: object) -> Colum
     satellite, column = _imagery(own, imagery, choice, dataset)
     if column:
         by_field["image"] = column
-    captions = _image_captions(own, satellite, choice)
+    captions = image_caption_columns(own.values(), satellite)
     for what in ("image", "audio", "log_mels"):
         if not getattr(choice, what):
             by_field.pop(what, None)
@@ -120,9 +120,9 @@ def _imagery(
     return choice.satellite, imagery[choice.satellite]
 
 
-def _image_captions(own: Mapping[str, str], satellite: str | None, choice: Choice) -> dict[int, str]:
+def image_caption_columns(names: Iterable[str], satellite: str | None) -> dict[int, str]:
     """Zoom level -> column, of the images' satellite type, or of whichever there is if that is not known."""
-    found = [match for name in own.values() if (match := _IMAGE_CAPTION.fullmatch(name))]
+    found = [match for name in names if (match := _IMAGE_CAPTION.fullmatch(name))]
     kinds = {match["satellite"].lower() for match in found}
     kind = satellite.lower() if satellite else next(iter(kinds)) if len(kinds) == 1 else None
     return {int(match["zoom_level"]): match[0] for match in found if match["satellite"].lower() == kind}

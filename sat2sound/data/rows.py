@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sat2sound.contract import MEL_BINS, MEL_FRAMES
+from sat2sound.data.caption_table import Captions, read_captions
 from sat2sound.data.choice import Choice
 from sat2sound.data.columns import Columns
 from sat2sound.data.dates import read_date
@@ -25,15 +26,27 @@ _SOURCES_WITHOUT_HOUR = frozenset({"freesound"})
 
 @dataclass(frozen=True)
 class RowReader:
-    """Turns rows (column -> value) into samples. folder: what paths in the rows are relative to."""
+    """Turns rows (column -> value) into samples. folder: what paths in the rows are relative to. captions: by id and
+    zoom level, instead of those in the rows."""
 
     columns: Columns
     choice: Choice
     folder: Path
+    captions: Captions | None = None
+
+    @classmethod
+    def of(cls, columns: Columns, choice: Choice, folder: Path) -> RowReader:
+        """With the captions that were chosen. Raises DatasetError if they cannot be read."""
+        captions = read_captions(choice.captions, columns.satellite) if choice.captions else None
+        return cls(columns, choice, folder, captions)
 
     def sample(self, values: Mapping[str, Any], own: str, where: str = "") -> Sample:
         """The sample with the id `own`. Never raises for a bad value: it counts as missing, and the sample says so."""
-        return _Row(self.columns, self.choice, self.folder, values, own).sample(where)
+        sample = _Row(self.columns, self.choice, self.folder, values, own).sample(where)
+        if self.captions is None:
+            return sample
+        captions = self.captions.get(own, {})
+        return replace(sample, image_captions=captions, image_caption=captions.get(self.choice.zoom_level))
 
 
 @dataclass

@@ -163,7 +163,7 @@ def row_reader(data: str, names: Iterable[str], choice: Choice) -> RowReader:
     columns = find_columns(names, choice, data)
     if "id" not in columns.by_field:
         raise DatasetError(f"{data} has no column sample_id or id", fix="give each row an id of its own")
-    return RowReader(columns, choice, Path() if hub_name(data) else Path(data))
+    return RowReader.of(columns, choice, Path() if hub_name(data) else Path(data))
 
 
 def arrow_sample(row: pa.Table, reader: RowReader, index: int) -> Sample:

@@ -64,7 +64,7 @@ def open_table_file(path: Path, split: str, choice: Choice) -> TableRows:
             f"{path} has no column {lacking}; it has {', '.join(names)}",
             fix="; ".join(["name the columns as docs/data.md says", *meant]),
         )
-    reader = RowReader(columns, choice, path.parent)
+    reader = RowReader.of(columns, choice, path.parent)
     wanted = canonical_split(split)
     found: Counter[str] = Counter()
     chosen: list[tuple[int, str, Mapping[str, str]]] = []

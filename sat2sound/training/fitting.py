@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
@@ -29,6 +29,7 @@ from sat2sound.training.errors import Terminated
 from sat2sound.training.fit_check import FitCheck
 from sat2sound.training.lightning_module import TrainingModule
 from sat2sound.training.optimisation import Optimisation
+from sat2sound.training.progress_bar import StepBar
 from sat2sound.training.task import Task
 
 METRICS, TENSORBOARD = "metrics", "tensorboard"
@@ -206,11 +207,11 @@ def _trainer(
         max_epochs=-1,
         accumulate_grad_batches=optimisation.accumulate,
         gradient_clip_val=optimisation.gradient_norm,
-        callbacks=[*callbacks, *([RichProgressBar(leave=True)] if run.bar else [])],
+        callbacks=[*callbacks, *([StepBar()] if run.bar else [])],
         logger=loggers,
         plugins=[SafetensorsCheckpointIO()],
         enable_checkpointing=False,
-        enable_progress_bar=run.bar,
+        enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
         sync_batchnorm=several and torch.cuda.is_available(),

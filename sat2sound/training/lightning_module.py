@@ -31,7 +31,7 @@ class TrainingModule(LightningModule):
         self.module = task.module  # registered here, so that it is moved, wrapped and saved
         self.task, self.optimisation, self.seed, self.workers = task, optimisation, seed, workers
         self.skipped, self._skipped_in_pass = SkippedParts(), SkippedParts()
-        self._index = 0
+        self._index, self.last_loss = 0, math.nan
 
     def batch_index(self) -> int:
         """The batch that comes next, counted from 0 over the whole training."""
@@ -101,7 +101,7 @@ class TrainingModule(LightningModule):
         logged = {f"train/{name}": value for name, value in zip(names, values, strict=True)}
         self.log_dict(logged, batch_size=len(batch.names))
         self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=1)
-        self.log("loss", logged["train/total"], prog_bar=True, logger=False, batch_size=len(batch.names))
+        self.last_loss = logged["train/total"]
         return losses["total"]
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:

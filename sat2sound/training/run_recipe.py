@@ -47,8 +47,9 @@ class Sources:
     start_from: safetensors, each with some or all of the model's parameters to begin with; later ones win.
     text_encoder: its folder, where the configuration's is not at hand. satellite: whose imagery, where there are
     several. log_mels: take crops that were computed before, instead of the recordings. stream: read Parquet shards as
-    they are needed, samples in random order among so many; None copies them to a local disk first. config, captions:
-    instead of the recipe's model and the captions that come with the package.
+    they are needed, samples in random order among so many; None copies them to a local disk first. image_captions: a
+    file of them, instead of the dataset's. config, captions: instead of the recipe's model and the captions that come
+    with the package.
     """
 
     data: Path | str
@@ -59,6 +60,7 @@ class Sources:
     satellite: str | None = None
     log_mels: bool = False
     stream: int | None = None
+    image_captions: Path | None = None
     config: ModelConfig | None = None
     captions: CaptionFiles | None = None
 
@@ -139,7 +141,8 @@ def _prepare(
 def _pairs(
     recipe: PairRecipe, model: Sat2Sound, sources: Sources, machine: Machine, say: Say
 ) -> tuple[Task, Optimisation]:
-    choice = Choice(satellite=sources.satellite, audio=not sources.log_mels, log_mels=sources.log_mels)
+    judged = Choice(satellite=sources.satellite, captions=sources.image_captions)
+    choice = dataclasses.replace(judged, audio=not sources.log_mels, log_mels=sources.log_mels)
     source: PassSource
     if sources.stream is None:
         source = TableSource(open_table(sources.data, sources.split, choice))
@@ -149,7 +152,7 @@ def _pairs(
     say(f"{len(source)} samples to train on")
     validation = None
     if sources.validation:
-        validation = partial(open_samples, sources.data, sources.validation, Choice(satellite=sources.satellite))
+        validation = partial(open_samples, sources.data, sources.validation, judged)
         count = sum(1 for _ in itertools.islice(validation(), _FEWEST))  # seen now, and not after the first pass
         if count < _FEWEST:
             raise DatasetError(

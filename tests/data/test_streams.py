@@ -80,7 +80,7 @@ def test_a_damaged_shard_is_named_when_it_is_met(tmp_path: Path) -> None:
     data = write_shards(tmp_path, rows, GEOSOUND)
     second = next(data.glob("data/train-00001*"))
     second.write_bytes(second.read_bytes()[:-100])
-    found = []
+    found: list[Sample] = []
     with pytest.raises(DatasetError, match=f"{tmp_path} cannot be read: "):
         found.extend(open_samples(data, "train", CHOICE))
 

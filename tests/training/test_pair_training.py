@@ -8,6 +8,7 @@ import resource
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from made_pairs import MadePairs
@@ -63,7 +64,8 @@ def optimisation(task: PairTask) -> Optimisation:
 def run_task(
     task: PairTask, out: Path, said: list[str] | None = None, machine: Machine = CPU, **options: Any
 ) -> Outcome:
-    run = Run(out, description=str(task.recipe), seed=0, save_every=1, bar=False, **{"resume": True, **options})
+    settings = {"resume": True, "bar": False, **options}
+    run = Run(out, description=str(task.recipe), seed=0, save_every=1, **settings)
     return fit(task, optimisation(task), run, machine, (said if said is not None else []).append)
 
 
@@ -93,10 +95,13 @@ def test_going_on_anywhere_equals_never_having_stopped(small: ModelConfig, tmp_p
         assert [name for name, value in one.items() if not torch.equal(value, two[name])] == []
 
 
-def test_it_learns_to_pair(small: ModelConfig, tmp_path: Path) -> None:
+def test_it_learns_to_pair(small: ModelConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = dataclasses.replace(RECIPE, accumulate=1, epochs=8, metadata_drop=0.0, spec_augment=0.0)
     said: list[str] = []
-    run_task(make_task(small, recipe), tmp_path, said, validate_every=4)
+    run_task(make_task(small, recipe), tmp_path, said, validate_every=4, bar=True)
+    captured = capsys.readouterr()
+    assert "step 32/32" in captured.err
+    assert "step" not in captured.out
     losses = [float(row["train/total"]) for row in logged(tmp_path)]
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
     assert any(path.name.startswith("events.out.tfevents") for path in (tmp_path / "tensorboard").rglob("*"))
@@ -128,6 +133,25 @@ def test_the_loss_is_the_published_one(small: ModelConfig) -> None:
         rows = [part[known] for part in raw]
         some = sat2sound_loss(rows[0], rows[1], rows[2], rows[3], dict(model.logit_scales.items()))
         assert torch.allclose(losses["satellite_image_caption"], some.satellite_image_caption)
+
+
+def test_accumulated_gradients_are_the_mean_of_the_batches(small: ModelConfig, tmp_path: Path) -> None:
+    """After one step, the optimizer's mean gradient is a tenth of the gradient that it was given."""
+    recipe = dataclasses.replace(RECIPE, gradient_norm=1e9)
+    task = make_task(small, recipe)
+    by_hand = make_task(small, recipe)
+    by_hand.model.train()
+    for index in range(recipe.accumulate):
+        torch.manual_seed(int(np.random.default_rng([0, 5, index, 0]).integers(2**62)))
+        (by_hand.losses(by_hand.batch(index, 0, 1), index, lambda rows: rows)["total"] / recipe.accumulate).backward()  # type: ignore[no-untyped-call]
+    expected = {name: value.grad for name, value in by_hand.model.named_parameters() if value.grad is not None}
+    run_task(task, tmp_path, stop_at=1, resume=False)
+    state = SafetensorsCheckpointIO().load_checkpoint(tmp_path / LAST)["optimizer_states"][0]
+    moments = [entry["exp_avg"] for _, entry in sorted(state["state"].items())]
+    found = sorted(float(moment.norm()) for moment in moments if float(moment.norm()) > 1e-9)
+    wanted = sorted(0.1 * float(value.norm()) for value in expected.values() if 0.1 * float(value.norm()) > 1e-9)
+    assert len(found) == len(wanted) > 50
+    assert found == pytest.approx(wanted, rel=1e-3)
 
 
 def test_parts_of_a_batch_are_the_batch(small: ModelConfig) -> None:
