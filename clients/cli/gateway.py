@@ -53,7 +53,13 @@ def gateway(
     max_request_bytes: Annotated[int, typer.Option(min=1, rich_help_panel=_LIMITS)] = 48 * 1024 * 1024,
     max_concurrency: Annotated[int, typer.Option(help="Answered at once.", min=1, rich_help_panel=_LIMITS)] = 64,
     max_waiting: Annotated[int, typer.Option(help="Further ones that wait.", min=0, rich_help_panel=_LIMITS)] = 64,
-    timeout_seconds: Annotated[float, typer.Option(help="For one call to Triton.", rich_help_panel=_LIMITS)] = 30.0,
+    timeout_seconds: Annotated[
+        float, typer.Option(help="For a body to arrive; for one call to Triton.", rich_help_panel=_LIMITS)
+    ] = 30.0,
+    max_instances: Annotated[
+        int, typer.Option(help="Of one request in the v1 protocol.", min=1, rich_help_panel=_LIMITS)
+    ] = 64,
+    fetch_seconds: Annotated[float, typer.Option(help="For one reference or tile.", rich_help_panel=_IMAGERY)] = 10.0,
     image_stores: Annotated[
         str,
         typer.Option(help="Allowed prefixes of image references, comma-separated.", rich_help_panel=_IMAGERY),
@@ -114,6 +120,8 @@ def gateway(
         max_concurrency=max_concurrency,
         max_waiting=max_waiting,
         timeout_seconds=timeout_seconds,
+        max_instances=max_instances,
+        fetch_seconds=fetch_seconds,
         image_stores=tuple(filter(None, (prefix.strip() for prefix in image_stores.split(",")))),
         tiles=tiles,
         satellite=satellite,

@@ -29,14 +29,19 @@ from sat2sound.serving.gateway.triton import Triton
 
 
 class Service(InferenceServicer):  # type: ignore[misc]
-    """kserve's servicer; requests for the public ensembles go to Triton without being taken apart."""
+    """kserve's servicer; requests for the public ensembles go to Triton without being taken apart.
 
-    def __init__(self, data_plane: DataPlane, triton: Triton) -> None:
+    own_model: the one that the gateway answers itself.
+    """
+
+    def __init__(self, data_plane: DataPlane, triton: Triton, own_model: str) -> None:
         super().__init__(data_plane, ClosedRepository(data_plane.model_registry))
-        self._triton = triton
+        self._triton, self._own_model = triton, own_model
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 (the protocol's name)
-        """Forwarded for public ensembles; anything else is not served here."""
+        """Forwarded for public ensembles; anything else but the own model is not served here."""
+        if request.model_name == self._own_model:
+            return await super().ModelInfer(request, context)
         model = MODELS.get(request.model_name)
         if model is None or not model.public:
             raise NotOffered(f"{request.model_name!r} is not a model of this gateway")
@@ -44,10 +49,13 @@ class Service(InferenceServicer):  # type: ignore[misc]
 
 
 class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """What every call passes: token, capacity for inference, metrics, one log line, readable errors."""
+    """What every call passes: token, capacity for inference, metrics, one log line, readable errors.
 
-    def __init__(self, tokens: Tokens, capacity: Capacity, metrics: GatewayMetrics) -> None:
-        self._tokens, self._capacity, self._metrics = tokens, capacity, metrics
+    models: names that become route labels.
+    """
+
+    def __init__(self, tokens: Tokens, capacity: Capacity, metrics: GatewayMetrics, models: frozenset[str]) -> None:
+        self._tokens, self._capacity, self._metrics, self._models = tokens, capacity, metrics, models
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any
@@ -74,7 +82,7 @@ class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         known = from_headers(headers)
         CURRENT.set(known)
         started = time.perf_counter()
-        route = _route(method, request)
+        route = request.model_name if method == "ModelInfer" and request.model_name in self._models else "other"
         try:
             if not self._tokens.admits(headers.get("authorization")):
                 raise Unauthenticated
@@ -98,13 +106,6 @@ class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             LOGGER.info("gRPC %s", method, extra={"fields": fields})
 
 
-def _route(method: str, request: Any) -> str:
-    if method != "ModelInfer":
-        return "other"
-    model = MODELS.get(request.model_name)
-    return model.name if model is not None and model.public else "other"
-
-
 def grpc_server(
     data_plane: DataPlane,
     triton: Triton,
@@ -120,7 +121,7 @@ def grpc_server(
             ("grpc.so_reuseport", 0),
         ],
     )
-    add_GRPCInferenceServiceServicer_to_server(Service(data_plane, triton), server)
+    add_GRPCInferenceServiceServicer_to_server(Service(data_plane, triton, settings.model_name), server)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"{host}:{settings.grpc_port}"
     if settings.tls_certificate_file is None:

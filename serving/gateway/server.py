@@ -90,16 +90,18 @@ class GatewayServer(ModelServer):  # type: ignore[misc]
         for model in models:
             self.registered_models.update(model)
         plane = GatewayDataPlane(self.registered_models, triton)
+        routes = frozenset(model.name for model in models)
         guarded = Guard(
             application(plane, metrics),
             tokens=self._tokens,
             capacity=capacity,
             metrics=metrics,
             max_bytes=settings.max_request_bytes,
-            models=frozenset(model.name for model in models),
+            body_seconds=settings.timeout_seconds,
+            models=routes,
         )
         rest = RestServer(guarded, settings)
-        calls, grpc_port = grpc_server(plane, triton, GrpcGuard(self._tokens, capacity, metrics), settings)
+        calls, grpc_port = grpc_server(plane, triton, GrpcGuard(self._tokens, capacity, metrics, routes), settings)
         bound = listening_socket(settings.host, settings.http_port)
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -17,10 +17,11 @@ class GatewaySettings:
     predictor: Triton's gRPC address, host:port or a gRPC name such as dns:///service:8001. predictor_key_file: holds
     the value of Triton's inference header. model_name: under which the v1 and v2 protocols offer it. token_file: one
     token per line; without one anybody may ask, which `allow_anonymous` must say. Ports: 0 picks a free one.
-    max_concurrency: requests answered at once; max_waiting: further ones that wait for their turn. image_stores:
-    prefixes of addresses that image references may have. tiles: template of a tile service, or the path of a GeoTIFF;
-    satellite: the satellite type that this imagery is cut for. allow_private: whether stores and tiles may lie at
-    private addresses.
+    timeout_seconds: for a request's body to arrive, and for one call to Triton. fetch_seconds: for one image reference
+    or tile. max_concurrency: requests answered at once; max_waiting: further ones that wait for their turn.
+    image_stores: prefixes of addresses that image references may have. tiles: template of a tile service, or the path
+    of a GeoTIFF; satellite: the satellite type that this imagery is cut for. allow_private: whether stores and tiles
+    may lie at private addresses.
     """
 
     predictor: str
