@@ -14,9 +14,9 @@ CHECK_SECONDS = 1.0  # a renewed certificate is shown to new connections this mu
 async def follow(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     """Load the files into the context whenever they change; until cancelled.
 
-    They are looked at, not watched: a Secret is renewed by turning a symbolic link, which a watch on the files behind
-    it does not see. Files that do not fit together, as in the middle of a renewal, are tried again; until then the
-    connections see the last good pair.
+    They are looked at, not watched: a Secret is renewed by turning a symbolic link, of which a watch on the files
+    behind it sees the first turn only, when what it watches is removed. Files that do not fit together, as in the
+    middle of a renewal, are tried again; until then the connections see the last good pair.
     """
     shown = _stamp(certificate, key)
     while True:
