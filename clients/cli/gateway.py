@@ -51,6 +51,10 @@ def gateway(
         bool, typer.Option("--allow-anonymous", help="Answer without tokens.", rich_help_panel=_WHO)
     ] = False,
     max_request_bytes: Annotated[int, typer.Option(min=1, rich_help_panel=_LIMITS)] = 48 * 1024 * 1024,
+    max_bytes_in_flight: Annotated[
+        int,
+        typer.Option(help="Of the bodies of all requests that are answered or wait.", min=1, rich_help_panel=_LIMITS),
+    ] = 512 * 1024 * 1024,
     max_concurrency: Annotated[int, typer.Option(help="Answered at once.", min=1, rich_help_panel=_LIMITS)] = 64,
     max_waiting: Annotated[int, typer.Option(help="Further ones that wait.", min=0, rich_help_panel=_LIMITS)] = 64,
     timeout_seconds: Annotated[
@@ -117,6 +121,7 @@ def gateway(
         tls_certificate_file=tls_certificate_file,
         tls_key_file=tls_key_file,
         max_request_bytes=max_request_bytes,
+        max_bytes_in_flight=max_bytes_in_flight,
         max_concurrency=max_concurrency,
         max_waiting=max_waiting,
         timeout_seconds=timeout_seconds,

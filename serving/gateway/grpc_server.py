@@ -27,6 +27,8 @@ from sat2sound.serving.gateway.settings import GatewaySettings
 from sat2sound.serving.gateway.tokens import Tokens
 from sat2sound.serving.gateway.triton import Triton
 
+_SPARE_CALLS = 64  # beside as many inferences as are admitted: their refusals, and questions for readiness
+
 
 class Service(InferenceServicer):  # type: ignore[misc]
     """kserve's servicer; requests for the public ensembles go to Triton without being taken apart.
@@ -88,7 +90,7 @@ class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 raise Unauthenticated
             if method != "ModelInfer":
                 return await behaviour(request, context)
-            async with self._capacity.admit():
+            async with self._capacity.admit(request.ByteSize()):
                 with self._metrics.in_flight(route), self._metrics.stage("inference"):
                     return await behaviour(request, context)
         except Exception as error:
@@ -115,6 +117,8 @@ def grpc_server(
     """A server bound to its port, not yet started, and the port."""
     server = grpc.aio.server(
         interceptors=(guard,),
+        # The guard sees a request when it has been received: more than these are refused before that.
+        maximum_concurrent_rpcs=settings.max_concurrency + settings.max_waiting + _SPARE_CALLS,
         options=[
             ("grpc.max_receive_message_length", settings.max_request_bytes),
             ("grpc.max_send_message_length", -1),

@@ -89,7 +89,9 @@ class Guard:
         declared = headers.get("content-length", "0")
         if not declared.isdigit() or int(declared) > self._max_bytes:
             raise TooLarge(self._max_bytes)
-        async with self._capacity.admit():
+        # A body that does not say its length may turn out to be as long as any.
+        size = self._max_bytes if "transfer-encoding" in headers else int(declared)
+        async with self._capacity.admit(size):
             with self._metrics.in_flight(route):
                 # The body is read here, bounded, before anything of it is held elsewhere.
                 body = await self._body(receive)

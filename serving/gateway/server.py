@@ -72,7 +72,7 @@ class GatewayServer(ModelServer):  # type: ignore[misc]
         settings = self.settings
         metrics = GatewayMetrics()
         triton = Triton(settings)
-        capacity = Capacity(settings.max_concurrency, settings.max_waiting, metrics)
+        capacity = Capacity(settings.max_concurrency, settings.max_waiting, settings.max_bytes_in_flight, metrics)
         stores = ImageStores(
             settings.image_stores,
             seconds=settings.fetch_seconds,
