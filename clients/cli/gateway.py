@@ -22,7 +22,8 @@ def gateway(
         typer.Option(
             "--predictor-host",
             "--predictor_host",
-            help="Triton's gRPC address: HOST:PORT, or dns:///SERVICE:PORT for every pod behind a headless service.",
+            help="Triton's gRPC address: HOST:PORT (80 if no port is given, as by KServe), or dns:///SERVICE:PORT for "
+            "every pod behind a headless service.",
         ),
     ] = "127.0.0.1:8001",
     predictor_protocol: Annotated[

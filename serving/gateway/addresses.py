@@ -1,4 +1,4 @@
-"""Which network addresses the gateway may be sent to by a caller: none that only it can reach."""
+"""Where the predictor is, and which network addresses a caller may send the gateway to: none that only it can reach."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ import socket
 from urllib.parse import urlsplit
 
 from sat2sound.serving.gateway.refusals import FetchError
+
+KSERVE_PORT = 80
+
+
+def predictor_address(host: str) -> str:
+    """The gRPC address of the predictor. KServe gives its Service's name without the port, which is 80 for all of them.
+
+    gRPC by itself would take 443.
+    """
+    return host if host.rpartition(":")[2].isdigit() else f"{host}:{KSERVE_PORT}"
 
 
 def public_address(url: str, *, allow_private: bool) -> str:

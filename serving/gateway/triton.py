@@ -21,6 +21,7 @@ from sat2sound.clients.retries import BRIEF, RetryBudget, patiently_async
 from sat2sound.clients.statuses import meaning_of, refused_items
 from sat2sound.contract import INFERENCE_HEADER
 from sat2sound.errors import ConfigurationError
+from sat2sound.serving.gateway.addresses import predictor_address
 from sat2sound.serving.gateway.context import current
 from sat2sound.serving.gateway.settings import GatewaySettings
 
@@ -32,7 +33,7 @@ class Triton:
     """A connection to the predictor. Its methods raise the client's exceptions (sat2sound.clients.errors)."""
 
     def __init__(self, settings: GatewaySettings) -> None:
-        self.address = settings.predictor
+        self.address = predictor_address(settings.predictor)
         self._seconds = settings.timeout_seconds
         self._key = _read_key(settings.predictor_key_file)
         self._budget = RetryBudget(BRIEF.share)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sat2sound.serving.gateway.addresses import public_address
+from sat2sound.serving.gateway.addresses import predictor_address, public_address
 from sat2sound.serving.gateway.refusals import FetchError
 
 PRIVATE = [
@@ -41,3 +41,10 @@ def test_allowed_private_and_public_addresses() -> None:
 def test_what_is_no_http_address(url: str) -> None:
     with pytest.raises(FetchError):
         public_address(url, allow_private=True)
+
+
+def test_kserve_gives_the_predictors_name_without_its_port() -> None:
+    assert predictor_address("sat2sound-predictor.models") == "sat2sound-predictor.models:80"
+    assert predictor_address("[::1]") == "[::1]:80"
+    for whole in ("localhost:8001", "dns:///triton:8001", "ipv4:10.0.0.1:8001,10.0.0.2:8001", "[::1]:8001"):
+        assert predictor_address(whole) == whole

@@ -29,8 +29,10 @@ def test_tritons_spans_belong_to_the_callers_trace(
         arguments = ("mode=opentelemetry", f"opentelemetry,url={collector.url}", "level=TIMESTAMPS", "rate=1")
         traced = tuple(f"--trace-config={argument}" for argument in arguments)
         with TritonServer(tiny_repository, environment=triton_environment, arguments=traced) as server:
-            options = (f"--predictor-host={server.grpc_url}", "--allow-anonymous", "--drain-notice-seconds=0")
+            kserves = (f"--predictor_host={server.grpc_url}", "--predictor_protocol=grpc-v2", "--model_name=places")
+            options = (*kserves, "--allow-anonymous", "--drain-notice-seconds=0")  # as KServe spells them
             with Gateway(options) as gateway:
+                assert gateway.request("GET", "/v2/models/places/ready").status == 200
                 path = "/v2/models/embed_text/infer"
                 headers = {"traceparent": f"00-{by_rest}-{span}-01", "tracestate": "vendor=1"}
                 assert gateway.request("POST", path, BODY, headers).status == 200
