@@ -247,14 +247,15 @@ def test_the_v2_protocol_asks_the_same_questions(gateway: Gateway, folder: Path,
     described = gateway.request("GET", "/v2/models/sat2sound").json
     assert described["inputs"] == [{"name": "INSTANCES", "datatype": "BYTES", "shape": [-1]}]
     assert described["outputs"] == [{"name": "PREDICTIONS", "datatype": "BYTES", "shape": [-1]}]
-    for wrong in (
+    not_it: list[dict[str, Any]] = [
         instance_tensor(asked[0], name="IMAGE"),
         instance_tensor(asked[0], datatype="INT32", data=[1]),
         instance_tensor(asked[0], shape=[2]),
         instance_tensor(*[asked[2]] * 65),
         instance_tensor(shape=[0]),
         {"inputs": []},
-    ):
+    ]
+    for wrong in not_it:
         refused = gateway.request("POST", path, json.dumps(wrong).encode())
         assert refused.status == 400, (wrong, refused.body)
 
