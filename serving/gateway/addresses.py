@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from sat2sound.serving.gateway.refusals import FetchError
 
 KSERVE_PORT = 80
+_UNICAST = ipaddress.ip_network("2000::/3")  # all public IPv6 addresses
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # NAT64: IPv4 addresses in disguise
 
 
 def predictor_address(host: str) -> str:
@@ -46,5 +48,11 @@ def public_address(url: str, *, allow_private: bool) -> str:
 
 def _is_public(address: str) -> bool:
     found = ipaddress.ip_address(address)
-    mapped = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
-    return found.is_global and not found.is_multicast and (mapped is None or mapped.is_global)
+    if isinstance(found, ipaddress.IPv4Address):
+        return found.is_global and not found.is_multicast
+    if found in _TRANSLATED:
+        return _is_public(str(ipaddress.IPv4Address(found.packed[-4:])))
+    if found.sixtofour is not None and not _is_public(str(found.sixtofour)):
+        return False
+    # Python calls some addresses global that are not: site-local ones, and IPv4 ones with zeros before them.
+    return found in _UNICAST and found.is_global

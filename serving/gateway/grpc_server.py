@@ -5,6 +5,7 @@ kserve's own server listens on all addresses without TLS, and lets anybody load 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,6 +16,7 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from kserve.protocol.grpc.servicer import InferenceServicer
 
+from sat2sound.clients.errors import RequestCancelled
 from sat2sound.contract import MODELS
 from sat2sound.serving.gateway.capacity import Capacity
 from sat2sound.serving.gateway.context import CURRENT, from_headers
@@ -93,6 +95,9 @@ class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             async with self._capacity.admit(request.ByteSize()):
                 with self._metrics.in_flight(route), self._metrics.stage("inference"):
                     return await behaviour(request, context)
+        except asyncio.CancelledError:
+            known.note(answer_for(RequestCancelled("")).outcome)  # the caller has left, or its time was over
+            raise
         except Exception as error:
             row = answer_for(error)
             known.note(row.outcome)

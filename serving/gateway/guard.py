@@ -22,7 +22,7 @@ from sat2sound.serving.gateway.tokens import Tokens
 # Probes and scrapers hold no token, and must be answered while requests are refused.
 OPEN_PATHS = ("/", "/metrics", "/v2/health/live", "/v2/health/ready")
 _DISCARD_SECONDS = 10.0
-_ROUTE = re.compile(r"/v[12]/models/([a-z_0-9]+)(?:/infer|:predict)")
+_ROUTE = re.compile(r"/v[12]/models/([^/:]+)(?:/infer|:predict)")
 
 
 def route_of(path: str, models: frozenset[str]) -> str:

@@ -24,6 +24,8 @@ with _no_arguments():
     from kserve import Model, ModelServer
     from kserve.predictor_config import PredictorConfig
 
+from sat2sound.contract import MODELS  # noqa: E402
+from sat2sound.errors import ConfigurationError  # noqa: E402
 from sat2sound.satellite_types import satellite_type  # noqa: E402
 from sat2sound.serving.gateway.capacity import Capacity  # noqa: E402
 from sat2sound.serving.gateway.grpc_server import GrpcGuard, grpc_server  # noqa: E402
@@ -57,6 +59,10 @@ class GatewayServer(ModelServer):  # type: ignore[misc]
         self.settings = settings
         self._tokens = Tokens(settings.token_file)
         self._kind = satellite_type(settings.satellite)
+        if settings.model_name in MODELS:
+            raise ConfigurationError(
+                f"--model-name {settings.model_name} is the name of one of Triton's models; choose another"
+            )
         predictor = PredictorConfig(predictor_host=settings.predictor, predictor_protocol="grpc-v2")
         super().__init__(predictor_config=predictor, ssl_certfile=None, ssl_keyfile=None)
         self._stop = asyncio.Event()

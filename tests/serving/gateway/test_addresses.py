@@ -19,6 +19,12 @@ PRIVATE = [
     "http://[::1]/",
     "http://[::ffff:10.0.0.1]/",
     "http://[fd00::1]/",
+    "http://[fec0::1]/",
+    "http://[fe80::1]/",
+    "http://[::10.0.0.1]/",
+    "http://[64:ff9b::a00:1]/",
+    "http://[64:ff9b:1::a00:1]/",
+    "http://[2002:a00:1::1]/",
     "http://224.0.0.1/",
     "http://2130706433/",  # 127.0.0.1 as one number
     "http://0x7f.1/",
@@ -35,6 +41,7 @@ def test_allowed_private_and_public_addresses() -> None:
     assert public_address("http://127.0.0.1:8000/x", allow_private=True) == "127.0.0.1"
     assert public_address("https://1.1.1.1/x", allow_private=False) == "1.1.1.1"
     assert public_address("https://[2606:4700:4700::1111]/x", allow_private=False) == "2606:4700:4700::1111"
+    assert public_address("https://[64:ff9b::101:101]/x", allow_private=False) == "64:ff9b::101:101"  # of 1.1.1.1
 
 
 @pytest.mark.parametrize("url", ["ftp://1.1.1.1/", "file:///etc/passwd", "http://", "http://a:99999/", "//host/x", "x"])

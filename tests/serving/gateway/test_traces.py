@@ -29,10 +29,18 @@ def test_tritons_spans_belong_to_the_callers_trace(
         arguments = ("mode=opentelemetry", f"opentelemetry,url={collector.url}", "level=TIMESTAMPS", "rate=1")
         traced = tuple(f"--trace-config={argument}" for argument in arguments)
         with TritonServer(tiny_repository, environment=triton_environment, arguments=traced) as server:
-            kserves = (f"--predictor_host={server.grpc_url}", "--predictor_protocol=grpc-v2", "--model_name=places")
+            kserves = (
+                f"--predictor_host={server.grpc_url}",
+                "--predictor_protocol=grpc-v2",
+                "--model_name=places-we-know",
+            )
             options = (*kserves, "--allow-anonymous", "--drain-notice-seconds=0")  # as KServe spells them
             with Gateway(options) as gateway:
-                assert gateway.request("GET", "/v2/models/places/ready").status == 200
+                assert gateway.request("GET", "/v2/models/places-we-know/ready").status == 200
+                assert (
+                    gateway.request("POST", "/v1/models/places-we-know:predict", b'{"instances": [{}]}').status == 200
+                )
+                assert b'outcome="invalid",route="places-we-know"' in gateway.request("GET", "/metrics").body
                 path = "/v2/models/embed_text/infer"
                 headers = {"traceparent": f"00-{by_rest}-{span}-01", "tracestate": "vendor=1"}
                 assert gateway.request("POST", path, BODY, headers).status == 200
