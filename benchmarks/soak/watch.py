@@ -14,7 +14,7 @@ from benchmarks.serving import process_tree
 
 @dataclass
 class Watched:
-    """seconds: when each sample was taken, since the soak began. megabytes: by program, PSS with all of its processes.
+    """seconds: when each sample was taken, since the soak began. megabytes: by program, what all of its processes hold.
 
     unready: how often the gateway did not call itself ready.
     """
@@ -37,7 +37,7 @@ async def watch(programs: Mapping[str, list[int]], ready_url: str, every: float,
 
 
 def _sample(programs: Mapping[str, list[int]], ready_url: str) -> tuple[dict[str, float], bool]:
-    memory = {name: process_tree.memory_megabytes(processes)[0] for name, processes in programs.items()}
+    memory = {name: process_tree.held_megabytes(processes) for name, processes in programs.items()}
     try:
         with urllib.request.urlopen(ready_url, timeout=10) as answer:  # noqa: S310 (loopback)
             return memory, answer.status == 200

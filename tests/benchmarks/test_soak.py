@@ -125,6 +125,14 @@ def test_a_clean_record_is_clean_and_each_shortcoming_is_told() -> None:
     assert "ready 2 times" in found(record, watched=Watched(moments, {"triton": flat}, unready=2))[0]
 
 
+def test_memory_is_what_a_program_holds_itself() -> None:
+    before = process_tree.held_megabytes([os.getpid()])
+    block = bytearray(b"x") * 50_000_000
+    grown = process_tree.held_megabytes([os.getpid()]) - before
+    assert len(block) / 1e6 - 5 < grown < len(block) / 1e6 + 20
+    assert process_tree.held_megabytes([os.getpid()]) <= process_tree.memory_megabytes([os.getpid()])[0]
+
+
 def test_two_questions_with_one_answer_prove_nothing() -> None:
     with pytest.raises(ValueError, match="method 0, method 2"):
         asyncio.run(expectations(cast(AsyncSat2SoundClient, None), answers(1, 2, 1)))
