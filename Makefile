@@ -1,6 +1,6 @@
 # Every command that a person needs. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all demo serve export test lint format parity train-starter train-starter-short lock clean verify export-published-size maps-demo map-quality bench bench-maps bench-shared-memory monitoring-proof
+.PHONY: help setup setup-all demo serve export test lint format parity train-starter train-starter-short lock clean verify export-published-size maps-demo map-quality bench bench-maps bench-shared-memory soak monitoring-proof
 
 SAT2SOUND := .venv/bin/sat2sound
 PYTHON ?=
@@ -70,6 +70,9 @@ bench-maps: setup-all  ## speed and memory of maps, in ratios; about ten minutes
 
 bench-shared-memory: setup-all  ## what shared memory would save a client on the server's machine; about two minutes
 	@.venv/bin/python -m benchmarks.shared_memory
+
+soak: setup-all  ## SECONDS=300 of load at FACTOR=1.5 times the capacity, every answer compared, memory watched
+	@.venv/bin/python -m benchmarks.soak --seconds $(or $(SECONDS),300) --factor $(or $(FACTOR),1.5) $(SOAK_OPTIONS)
 
 monitoring-proof: setup-all  ## dashboards and rules against a real Prometheus, SECONDS=240 of load; draws docs/images/monitoring.png
 	@SAT2SOUND_MONITORING_SECONDS=$(or $(SECONDS),240) SAT2SOUND_MONITORING_PICTURE=$(or $(OUT),docs/images/monitoring.png) \

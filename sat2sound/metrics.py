@@ -45,7 +45,7 @@ IN_FLIGHT = Metric("sat2sound_gateway_requests_in_flight", "gauge", "Requests be
 REFUSED = Metric(
     "sat2sound_gateway_refused_requests_total",
     "counter",
-    "Requests refused before any work: overload, too_large, unauthenticated, draining.",
+    "Requests refused before any work: overload, too_large, too_slow, unauthenticated, draining, not_offered.",
     ("reason",),
 )
 GATEWAY = (REQUEST_DURATION, STAGE_DURATION, IN_FLIGHT, REFUSED)

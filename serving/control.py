@@ -77,6 +77,10 @@ class Control:
         """Take a model out of service: new requests are refused at once, running ones finish (state UNLOADING)."""
         self._call("POST", f"/v2/repository/models/{model}/unload", {})
 
+    def load(self, model: str) -> None:
+        """Load a model with what is new in its folder; of an ensemble, its steps too. Requests go on meanwhile."""
+        self._call("POST", f"/v2/repository/models/{model}/load", {})
+
     def become_unready(self) -> None:
         """Turn readiness (HTTP and gRPC) off while requests are still served.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -31,17 +32,31 @@ def cpu_seconds(processes: list[int]) -> float:
 
 def memory_megabytes(processes: list[int]) -> tuple[float, float]:
     """PSS and RSS in MB: shared pages counted once among all that share them, and counted in every process."""
-    total = {"Pss": 0, "Rss": 0}
+    total = _kilobytes(processes)
+    return total["Pss"] * 1024 / 1e6, total["Rss"] * 1024 / 1e6
+
+
+def held_megabytes(processes: list[int]) -> float:
+    """What the processes themselves hold, in MB: anonymous and shared memory (PSS) without the pages of files.
+
+    How much of those counts for a process changes with whoever else on the machine has the same libraries open.
+    """
+    total = _kilobytes(processes)
+    return (total["Pss_Anon"] + total["Pss_Shmem"]) * 1024 / 1e6
+
+
+def _kilobytes(processes: list[int]) -> Counter[str]:
+    """Sums of the kernel's counts, by their names; processes that ended count as nothing."""
+    total: Counter[str] = Counter()
     for process in processes:
         try:
             lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
         except (OSError, ProcessLookupError):
             continue
-        for line in lines:
+        for line in lines[1:]:
             name, _, rest = line.partition(":")
-            if name in total:
-                total[name] += int(rest.split()[0])
-    return total["Pss"] * 1024 / 1e6, total["Rss"] * 1024 / 1e6
+            total[name] += int(rest.split()[0])
+    return total
 
 
 def _statistics(process: int) -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sat2sound.serving.ports import choose_ports
 
@@ -23,10 +24,11 @@ _START_SECONDS = 180.0
 
 @dataclass(frozen=True)
 class Running:
-    """pid of the process, and the port of its HTTP protocol."""
+    """pid of the process, the port of its HTTP protocol, and the one of its gRPC protocol if it has one."""
 
     pid: int
     port: int
+    grpc_port: int = 0
 
 
 @contextmanager
@@ -44,25 +46,26 @@ def fastapi_torch(model: str) -> Iterator[Running]:
 
 
 @contextmanager
-def gateway(predictor: str) -> Iterator[Running]:
-    """`sat2sound gateway` in front of a Triton, without tokens."""
+def gateway(predictor: str, *options: str) -> Iterator[Running]:
+    """`sat2sound gateway` in front of a Triton, without tokens, with these further options."""
     command = [sys.executable, "-m", "sat2sound.clients.cli", "gateway", "--http-port=0", "--grpc-port=0"]
-    options = [f"--predictor-host={predictor}", "--allow-anonymous", "--drain-notice-seconds=0"]
-    process = subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    needed = [f"--predictor-host={predictor}", "--allow-anonymous", "--drain-notice-seconds=0"]
+    process = subprocess.Popen([*command, *needed, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
-        yield Running(process.pid, _gateway_port(process))
+        addresses = _listening(process)
+        yield Running(process.pid, int(addresses["http_port"]), int(addresses["grpc_port"]))
     finally:
         _end(process)
 
 
-def _gateway_port(process: subprocess.Popen[str]) -> int:
+def _listening(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
     for line in process.stdout:
-        entry = json.loads(line)
+        entry: dict[str, Any] = json.loads(line)
         if entry["message"] == "listening":
             # It writes a line per request: a pipe that nobody reads would stop it.
             threading.Thread(target=process.stdout.read, daemon=True).start()
-            return int(entry["http_port"])
+            return entry
     raise RuntimeError("the gateway ended before it listened")
 
 

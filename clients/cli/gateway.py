@@ -22,7 +22,8 @@ def gateway(
         typer.Option(
             "--predictor-host",
             "--predictor_host",
-            help="Triton's gRPC address: HOST:PORT, or dns:///SERVICE:PORT for every pod behind a headless service.",
+            help="Triton's gRPC address: HOST:PORT (80 if no port is given, as by KServe), or dns:///SERVICE:PORT for "
+            "every pod behind a headless service.",
         ),
     ] = "127.0.0.1:8001",
     predictor_protocol: Annotated[
@@ -51,9 +52,19 @@ def gateway(
         bool, typer.Option("--allow-anonymous", help="Answer without tokens.", rich_help_panel=_WHO)
     ] = False,
     max_request_bytes: Annotated[int, typer.Option(min=1, rich_help_panel=_LIMITS)] = 48 * 1024 * 1024,
+    max_bytes_in_flight: Annotated[
+        int,
+        typer.Option(help="Of the bodies of all requests that are answered or wait.", min=1, rich_help_panel=_LIMITS),
+    ] = 512 * 1024 * 1024,
     max_concurrency: Annotated[int, typer.Option(help="Answered at once.", min=1, rich_help_panel=_LIMITS)] = 64,
     max_waiting: Annotated[int, typer.Option(help="Further ones that wait.", min=0, rich_help_panel=_LIMITS)] = 64,
-    timeout_seconds: Annotated[float, typer.Option(help="For one call to Triton.", rich_help_panel=_LIMITS)] = 30.0,
+    timeout_seconds: Annotated[
+        float, typer.Option(help="For a body to arrive; for one call to Triton.", rich_help_panel=_LIMITS)
+    ] = 30.0,
+    max_instances: Annotated[
+        int, typer.Option(help="Of one request in the v1 protocol.", min=1, rich_help_panel=_LIMITS)
+    ] = 64,
+    fetch_seconds: Annotated[float, typer.Option(help="For one reference or tile.", rich_help_panel=_IMAGERY)] = 10.0,
     image_stores: Annotated[
         str,
         typer.Option(help="Allowed prefixes of image references, comma-separated.", rich_help_panel=_IMAGERY),
@@ -111,9 +122,12 @@ def gateway(
         tls_certificate_file=tls_certificate_file,
         tls_key_file=tls_key_file,
         max_request_bytes=max_request_bytes,
+        max_bytes_in_flight=max_bytes_in_flight,
         max_concurrency=max_concurrency,
         max_waiting=max_waiting,
         timeout_seconds=timeout_seconds,
+        max_instances=max_instances,
+        fetch_seconds=fetch_seconds,
         image_stores=tuple(filter(None, (prefix.strip() for prefix in image_stores.split(",")))),
         tiles=tiles,
         satellite=satellite,

@@ -1,4 +1,4 @@
-"""Which network addresses the gateway may be sent to by a caller: none that only it can reach."""
+"""Where the predictor is, and which network addresses a caller may send the gateway to: none that only it can reach."""
 
 from __future__ import annotations
 
@@ -7,6 +7,18 @@ import socket
 from urllib.parse import urlsplit
 
 from sat2sound.serving.gateway.refusals import FetchError
+
+KSERVE_PORT = 80
+_UNICAST = ipaddress.ip_network("2000::/3")  # all public IPv6 addresses
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # NAT64: IPv4 addresses in disguise
+
+
+def predictor_address(host: str) -> str:
+    """The gRPC address of the predictor. KServe gives its Service's name without the port, which is 80 for all of them.
+
+    gRPC by itself would take 443.
+    """
+    return host if host.rpartition(":")[2].isdigit() else f"{host}:{KSERVE_PORT}"
 
 
 def public_address(url: str, *, allow_private: bool) -> str:
@@ -36,5 +48,11 @@ def public_address(url: str, *, allow_private: bool) -> str:
 
 def _is_public(address: str) -> bool:
     found = ipaddress.ip_address(address)
-    mapped = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
-    return found.is_global and not found.is_multicast and (mapped is None or mapped.is_global)
+    if isinstance(found, ipaddress.IPv4Address):
+        return found.is_global and not found.is_multicast
+    if found in _TRANSLATED:
+        return _is_public(str(ipaddress.IPv4Address(found.packed[-4:])))
+    if found.sixtofour is not None and not _is_public(str(found.sixtofour)):
+        return False
+    # Python calls some addresses global that are not: site-local ones, and IPv4 ones with zeros before them.
+    return found in _UNICAST and found.is_global

@@ -11,11 +11,15 @@ from sat2sound.serving.gateway.refusals import Draining, Overloaded
 
 
 class Capacity:
-    """Admits requests. concurrency: answered at once; waiting: further ones that wait for their turn."""
+    """Admits requests. concurrency: answered at once; waiting: further ones that wait for their turn.
 
-    def __init__(self, concurrency: int, waiting: int, metrics: GatewayMetrics) -> None:
+    max_bytes: of the bodies of all of them together.
+    """
+
+    def __init__(self, concurrency: int, waiting: int, max_bytes: int, metrics: GatewayMetrics) -> None:
         self._slots = asyncio.Semaphore(concurrency)
-        self._limit = concurrency + waiting
+        self._limit, self._max_bytes = concurrency + waiting, max_bytes
+        self._bytes = 0
         self._metrics = metrics
         self._admitted = 0
         self._draining = False
@@ -28,13 +32,17 @@ class Capacity:
         return self._admitted
 
     @asynccontextmanager
-    async def admit(self) -> AsyncIterator[None]:
-        """A place for one request. Raises Overloaded or Draining instead of waiting without bound."""
+    async def admit(self, size: int) -> AsyncIterator[None]:
+        """A place for one request whose body has so many bytes (or will have at most, where it is still to be read).
+
+        Raises Overloaded or Draining instead of waiting without bound.
+        """
         if self._draining:
             raise Draining
-        if self._admitted >= self._limit:
+        if self._admitted >= self._limit or (self._admitted and self._bytes + size > self._max_bytes):
             raise Overloaded
         self._admitted += 1
+        self._bytes += size
         self._idle.clear()
         try:
             with self._metrics.stage("queue"):
@@ -45,6 +53,7 @@ class Capacity:
                 self._slots.release()
         finally:
             self._admitted -= 1
+            self._bytes -= size
             if not self._admitted:
                 self._idle.set()
 

@@ -12,7 +12,15 @@ from sat2sound.clients import errors as client
 from sat2sound.clients.tiles import TileError
 from sat2sound.errors import ConfigurationError, InvalidInput
 from sat2sound.serving.gateway.context import Outcome
-from sat2sound.serving.gateway.refusals import Draining, FetchError, NotOffered, Overloaded, TooLarge, Unauthenticated
+from sat2sound.serving.gateway.refusals import (
+    Draining,
+    FetchError,
+    NotOffered,
+    Overloaded,
+    TooLarge,
+    TooSlow,
+    Unauthenticated,
+)
 
 RETRY_AFTER_SECONDS = 1
 
@@ -33,6 +41,7 @@ INTERNAL = Answer(500, _Code.INTERNAL, "failed")
 ANSWERS: dict[type[Exception], Answer] = {
     Unauthenticated: Answer(401, _Code.UNAUTHENTICATED, "refused"),
     TooLarge: Answer(413, _Code.RESOURCE_EXHAUSTED, "refused"),
+    TooSlow: Answer(408, _Code.DEADLINE_EXCEEDED, "refused"),
     Overloaded: Answer(429, _Code.RESOURCE_EXHAUSTED, "refused", retry=True),
     Draining: Answer(503, _Code.UNAVAILABLE, "refused", retry=True),
     NotOffered: Answer(403, _Code.PERMISSION_DENIED, "refused"),
@@ -51,6 +60,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     ServerNotReady: Answer(503, _Code.UNAVAILABLE, "failed", retry=True),
     KServeInvalidInput: Answer(400, _Code.INVALID_ARGUMENT, "invalid"),
     InvalidInput: Answer(400, _Code.INVALID_ARGUMENT, "invalid"),
+    NotImplementedError: Answer(501, _Code.UNIMPLEMENTED, "invalid"),  # kserve's, of versions of a model
     ConfigurationError: INTERNAL,
 }
 

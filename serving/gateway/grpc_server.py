@@ -5,6 +5,7 @@ kserve's own server listens on all addresses without TLS, and lets anybody load 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,6 +16,7 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from kserve.protocol.grpc.servicer import InferenceServicer
 
+from sat2sound.clients.errors import RequestCancelled
 from sat2sound.contract import MODELS
 from sat2sound.serving.gateway.capacity import Capacity
 from sat2sound.serving.gateway.context import CURRENT, from_headers
@@ -27,16 +29,23 @@ from sat2sound.serving.gateway.settings import GatewaySettings
 from sat2sound.serving.gateway.tokens import Tokens
 from sat2sound.serving.gateway.triton import Triton
 
+_SPARE_CALLS = 64  # beside as many inferences as are admitted: their refusals, and questions for readiness
+
 
 class Service(InferenceServicer):  # type: ignore[misc]
-    """kserve's servicer; requests for the public ensembles go to Triton without being taken apart."""
+    """kserve's servicer; requests for the public ensembles go to Triton without being taken apart.
 
-    def __init__(self, data_plane: DataPlane, triton: Triton) -> None:
+    own_model: the one that the gateway answers itself.
+    """
+
+    def __init__(self, data_plane: DataPlane, triton: Triton, own_model: str) -> None:
         super().__init__(data_plane, ClosedRepository(data_plane.model_registry))
-        self._triton = triton
+        self._triton, self._own_model = triton, own_model
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 (the protocol's name)
-        """Forwarded for public ensembles; anything else is not served here."""
+        """Forwarded for public ensembles; anything else but the own model is not served here."""
+        if request.model_name == self._own_model:
+            return await super().ModelInfer(request, context)
         model = MODELS.get(request.model_name)
         if model is None or not model.public:
             raise NotOffered(f"{request.model_name!r} is not a model of this gateway")
@@ -44,10 +53,13 @@ class Service(InferenceServicer):  # type: ignore[misc]
 
 
 class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """What every call passes: token, capacity for inference, metrics, one log line, readable errors."""
+    """What every call passes: token, capacity for inference, metrics, one log line, readable errors.
 
-    def __init__(self, tokens: Tokens, capacity: Capacity, metrics: GatewayMetrics) -> None:
-        self._tokens, self._capacity, self._metrics = tokens, capacity, metrics
+    models: names that become route labels.
+    """
+
+    def __init__(self, tokens: Tokens, capacity: Capacity, metrics: GatewayMetrics, models: frozenset[str]) -> None:
+        self._tokens, self._capacity, self._metrics, self._models = tokens, capacity, metrics, models
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any
@@ -74,15 +86,18 @@ class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         known = from_headers(headers)
         CURRENT.set(known)
         started = time.perf_counter()
-        route = _route(method, request)
+        route = request.model_name if method == "ModelInfer" and request.model_name in self._models else "other"
         try:
             if not self._tokens.admits(headers.get("authorization")):
                 raise Unauthenticated
             if method != "ModelInfer":
                 return await behaviour(request, context)
-            async with self._capacity.admit():
+            async with self._capacity.admit(request.ByteSize()):
                 with self._metrics.in_flight(route), self._metrics.stage("inference"):
                     return await behaviour(request, context)
+        except asyncio.CancelledError:
+            known.note(answer_for(RequestCancelled("")).outcome)  # the caller has left, or its time was over
+            raise
         except Exception as error:
             row = answer_for(error)
             known.note(row.outcome)
@@ -98,13 +113,6 @@ class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             LOGGER.info("gRPC %s", method, extra={"fields": fields})
 
 
-def _route(method: str, request: Any) -> str:
-    if method != "ModelInfer":
-        return "other"
-    model = MODELS.get(request.model_name)
-    return model.name if model is not None and model.public else "other"
-
-
 def grpc_server(
     data_plane: DataPlane,
     triton: Triton,
@@ -114,13 +122,15 @@ def grpc_server(
     """A server bound to its port, not yet started, and the port."""
     server = grpc.aio.server(
         interceptors=(guard,),
+        # The guard sees a request when it has been received: more than these are refused before that.
+        maximum_concurrent_rpcs=settings.max_concurrency + settings.max_waiting + _SPARE_CALLS,
         options=[
             ("grpc.max_receive_message_length", settings.max_request_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
         ],
     )
-    add_GRPCInferenceServiceServicer_to_server(Service(data_plane, triton), server)
+    add_GRPCInferenceServiceServicer_to_server(Service(data_plane, triton, settings.model_name), server)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"{host}:{settings.grpc_port}"
     if settings.tls_certificate_file is None:

@@ -16,13 +16,13 @@ from sat2sound.serving.gateway.context import CURRENT, current, from_headers
 from sat2sound.serving.gateway.errors import RETRY_AFTER_SECONDS, Answer, answer_for, message_for
 from sat2sound.serving.gateway.logs import LOGGER
 from sat2sound.serving.gateway.metrics import GatewayMetrics
-from sat2sound.serving.gateway.refusals import GatewayError, TooLarge, Unauthenticated
+from sat2sound.serving.gateway.refusals import GatewayError, TooLarge, TooSlow, Unauthenticated
 from sat2sound.serving.gateway.tokens import Tokens
 
 # Probes and scrapers hold no token, and must be answered while requests are refused.
 OPEN_PATHS = ("/", "/metrics", "/v2/health/live", "/v2/health/ready")
 _DISCARD_SECONDS = 10.0
-_ROUTE = re.compile(r"/v[12]/models/([a-z_0-9]+)(?:/infer|:predict)")
+_ROUTE = re.compile(r"/v[12]/models/([^/:]+)(?:/infer|:predict)")
 
 
 def route_of(path: str, models: frozenset[str]) -> str:
@@ -32,7 +32,11 @@ def route_of(path: str, models: frozenset[str]) -> str:
 
 
 class Guard:
-    """ASGI middleware around the whole application. models: names that become route labels."""
+    """ASGI middleware around the whole application.
+
+    max_bytes, body_seconds: how large a body may be, and how long it may take to arrive: it holds a place meanwhile.
+    models: names that become route labels.
+    """
 
     def __init__(
         self,
@@ -42,10 +46,11 @@ class Guard:
         capacity: Capacity,
         metrics: GatewayMetrics,
         max_bytes: int,
+        body_seconds: float,
         models: frozenset[str],
     ) -> None:
         self._app, self._tokens, self._capacity = app, tokens, capacity
-        self._metrics, self._max_bytes, self._models = metrics, max_bytes, models
+        self._metrics, self._max_bytes, self._body_seconds, self._models = metrics, max_bytes, body_seconds, models
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's message stream."""
@@ -61,7 +66,7 @@ class Guard:
             await self._guarded(scope, receive, answer, headers, route)
         except GatewayError as error:
             self._metrics.refused(error.reason)
-            if not isinstance(error, TooLarge):
+            if not isinstance(error, TooLarge | TooSlow):
                 await self._discard(receive)
             context.note(answer_for(error).outcome)
             await answer.refuse(answer_for(error), message_for(error))
@@ -84,7 +89,9 @@ class Guard:
         declared = headers.get("content-length", "0")
         if not declared.isdigit() or int(declared) > self._max_bytes:
             raise TooLarge(self._max_bytes)
-        async with self._capacity.admit():
+        # A body that does not say its length may turn out to be as long as any.
+        size = self._max_bytes if "transfer-encoding" in headers else int(declared)
+        async with self._capacity.admit(size):
             with self._metrics.in_flight(route):
                 # The body is read here, bounded, before anything of it is held elsewhere.
                 body = await self._body(receive)
@@ -105,15 +112,19 @@ class Guard:
 
     async def _body(self, receive: Receive) -> bytes:
         body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return bytes(body)
-            body += message.get("body", b"")
-            if len(body) > self._max_bytes:
-                raise TooLarge(self._max_bytes)
-            if not message.get("more_body", False):
-                return bytes(body)
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return bytes(body)
+                    body += message.get("body", b"")
+                    if len(body) > self._max_bytes:
+                        raise TooLarge(self._max_bytes)
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            raise TooSlow(self._body_seconds) from None
 
 
 def _replayed(body: bytes) -> Receive:

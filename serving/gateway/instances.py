@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,14 @@ class Instance:
         if image is None and uri is None and not {"latitude", "longitude"} <= options.keys():
             raise _wrong("there is no image", "image, image_uri, or latitude and longitude")
         return cls(image, uri, options, top_k, tuple(queries), entry.get("embedding") is True)
+
+
+def parsed_instance(text: bytes | str) -> Any:
+    """An instance's JSON text as a value; the InvalidInput that says why it is none, so that others are answered."""
+    try:
+        return json.loads(text)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        return _wrong(f"an instance is no JSON ({str(error)[:100]})", "an object with some of " + ", ".join(KEYS))
 
 
 def _image(value: Any) -> bytes:

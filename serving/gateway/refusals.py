@@ -29,6 +29,15 @@ class TooLarge(GatewayError):
         super().__init__(f"the request is larger than {limit:,} bytes; send fewer or smaller images")
 
 
+class TooSlow(GatewayError):
+    """The request's body does not arrive."""
+
+    reason = "too_slow"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the request's body did not arrive within {seconds:g} seconds; send fewer or smaller images")
+
+
 class Overloaded(GatewayError):
     """As many requests as allowed are being answered and waiting."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -15,13 +17,13 @@ from kserve.errors import InferenceError, ModelNotFound, ModelNotReady, ServerNo
 from kserve.errors import InvalidInput as KServeInvalidInput
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
-from kserve.protocol.rest.ssl_cert_refresher import SSLCertRefresher
 from kserve.protocol.rest.v1_endpoints import register_v1_endpoints
 from kserve.protocol.rest.v2_endpoints import register_v2_endpoints
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp
 
 from sat2sound.errors import Sat2SoundError
+from sat2sound.serving.gateway.certificates import follow
 from sat2sound.serving.gateway.context import current
 from sat2sound.serving.gateway.errors import RETRY_AFTER_SECONDS, answer_for, message_for
 from sat2sound.serving.gateway.logs import LOGGER
@@ -111,11 +113,11 @@ class RestServer(uvicorn.Server):
         """Until should_exit is set. A renewed certificate file is taken up."""
         self.config.load()
         certificate, key = self.config.ssl_certfile, self.config.ssl_keyfile
-        refresher = None
+        following = None
         if self.config.ssl is not None and certificate and key:
-            refresher = SSLCertRefresher(ssl_context=self.config.ssl, key_path=str(key), cert_path=str(certificate))
+            following = asyncio.create_task(follow(self.config.ssl, Path(certificate), Path(key)))
         try:
             await super().serve(sockets=sockets)
         finally:
-            if refresher is not None:
-                refresher.stop()
+            if following is not None:
+                following.cancel()

@@ -24,6 +24,8 @@ with _no_arguments():
     from kserve import Model, ModelServer
     from kserve.predictor_config import PredictorConfig
 
+from sat2sound.contract import MODELS  # noqa: E402
+from sat2sound.errors import ConfigurationError  # noqa: E402
 from sat2sound.satellite_types import satellite_type  # noqa: E402
 from sat2sound.serving.gateway.capacity import Capacity  # noqa: E402
 from sat2sound.serving.gateway.grpc_server import GrpcGuard, grpc_server  # noqa: E402
@@ -57,6 +59,10 @@ class GatewayServer(ModelServer):  # type: ignore[misc]
         self.settings = settings
         self._tokens = Tokens(settings.token_file)
         self._kind = satellite_type(settings.satellite)
+        if settings.model_name in MODELS:
+            raise ConfigurationError(
+                f"--model-name {settings.model_name} is the name of one of Triton's models; choose another"
+            )
         predictor = PredictorConfig(predictor_host=settings.predictor, predictor_protocol="grpc-v2")
         super().__init__(predictor_config=predictor, ssl_certfile=None, ssl_keyfile=None)
         self._stop = asyncio.Event()
@@ -72,7 +78,7 @@ class GatewayServer(ModelServer):  # type: ignore[misc]
         settings = self.settings
         metrics = GatewayMetrics()
         triton = Triton(settings)
-        capacity = Capacity(settings.max_concurrency, settings.max_waiting, metrics)
+        capacity = Capacity(settings.max_concurrency, settings.max_waiting, settings.max_bytes_in_flight, metrics)
         stores = ImageStores(
             settings.image_stores,
             seconds=settings.fetch_seconds,
@@ -90,16 +96,18 @@ class GatewayServer(ModelServer):  # type: ignore[misc]
         for model in models:
             self.registered_models.update(model)
         plane = GatewayDataPlane(self.registered_models, triton)
+        routes = frozenset(model.name for model in models)
         guarded = Guard(
             application(plane, metrics),
             tokens=self._tokens,
             capacity=capacity,
             metrics=metrics,
             max_bytes=settings.max_request_bytes,
-            models=frozenset(model.name for model in models),
+            body_seconds=settings.timeout_seconds,
+            models=routes,
         )
         rest = RestServer(guarded, settings)
-        calls, grpc_port = grpc_server(plane, triton, GrpcGuard(self._tokens, capacity, metrics), settings)
+        calls, grpc_port = grpc_server(plane, triton, GrpcGuard(self._tokens, capacity, metrics, routes), settings)
         bound = listening_socket(settings.host, settings.http_port)
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):

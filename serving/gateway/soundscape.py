@@ -30,11 +30,16 @@ class Soundscape:
         self._satellite = satellite
 
     async def answer_all(self, entries: list[Any]) -> list[dict[str, Any]]:
-        """One answer per instance, in order; a bad one is answered {"error": ...} and does not touch the others."""
+        """One answer per instance, in order; a bad one is answered {"error": ...} and does not touch the others.
+
+        entries: instances as the protocol's JSON puts them; an exception in the place of one that could not be read.
+        """
         return list(await asyncio.gather(*(self._answer_or_error(entry) for entry in entries)))
 
     async def _answer_or_error(self, entry: Any) -> dict[str, Any]:
         try:
+            if isinstance(entry, Exception):
+                raise entry
             with self._metrics.stage("preprocess"):
                 instance = Instance.from_json(entry)
             return await self.answer(instance)

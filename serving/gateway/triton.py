@@ -1,4 +1,4 @@
-"""Calls to Triton over one shared gRPC channel: deadlines, the inference key, the caller's trace."""
+"""Calls to Triton over one shared gRPC channel: deadlines, retries, the inference key, the caller's trace."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ import numpy.typing as npt
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as protocol
 from tritonclient.utils import deserialize_bytes_tensor, np_to_triton_dtype, serialize_byte_tensor, triton_to_np_dtype
 
+from sat2sound.clients.access import Access
+from sat2sound.clients.channel import channel_options
+from sat2sound.clients.deadlines import Deadline
 from sat2sound.clients.errors import ClientError, InvalidRequest
+from sat2sound.clients.retries import BRIEF, RetryBudget, patiently_async
 from sat2sound.clients.statuses import meaning_of, refused_items
 from sat2sound.contract import INFERENCE_HEADER
 from sat2sound.errors import ConfigurationError
+from sat2sound.serving.gateway.addresses import predictor_address
 from sat2sound.serving.gateway.context import current
 from sat2sound.serving.gateway.settings import GatewaySettings
 
@@ -28,12 +33,13 @@ class Triton:
     """A connection to the predictor. Its methods raise the client's exceptions (sat2sound.clients.errors)."""
 
     def __init__(self, settings: GatewaySettings) -> None:
-        self.address = settings.predictor
+        self.address = predictor_address(settings.predictor)
         self._seconds = settings.timeout_seconds
         self._key = _read_key(settings.predictor_key_file)
-        unlimited = ("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)
-        # Behind a headless service every address is a pod: requests go round them, and a dead one is left out.
-        options = [*unlimited, ("grpc.lb_policy_name", "round_robin"), ("grpc.keepalive_time_ms", 30_000)]
+        self._budget = RetryBudget(BRIEF.share)
+        # Behind a headless service every address is a pod: requests go round them, and a dead one is left out until it
+        # is back. What a caller may send is bounded where it comes in.
+        options = channel_options(self.address, Access(), max_message_bytes=-1)
         self._channel = grpc.aio.insecure_channel(self.address, options=options)
         self._infer = self._channel.unary_unary(
             f"{_SERVICE}/ModelInfer",
@@ -47,13 +53,18 @@ class Triton:
         )
 
     async def forward(self, request: protocol.ModelInferRequest) -> protocol.ModelInferResponse:
-        """Send a request as it is."""
+        """Send a request as it is; again, within its time, where a pod that stops or has gone did not answer it."""
         context = current()
         metadata = (*context.metadata(), *(((INFERENCE_HEADER, self._key),) if self._key else ()))
-        try:
-            return await self._infer(request, timeout=self._seconds, metadata=metadata)
-        except grpc.aio.AioRpcError as error:
-            raise self._client_error(error) from None
+        deadline = Deadline(self._seconds)
+
+        async def once() -> protocol.ModelInferResponse:
+            try:
+                return await self._infer(request, timeout=deadline.remaining(), metadata=metadata)
+            except grpc.aio.AioRpcError as error:
+                raise self._client_error(error) from None
+
+        return await patiently_async(once, BRIEF, self._budget, deadline)
 
     async def infer(self, model: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
         """Outputs of a model by name. inputs: with the batch dimension."""

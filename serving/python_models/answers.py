@@ -21,7 +21,6 @@ from sat2sound.serving.stub_check import require_working_tensors
 
 CONFIG_FILE = "sat2sound.json"
 TOKENIZER_FILE = "tokenizer.json"
-GALLERY_FILE = "gallery.parquet"
 
 _NUMPY = {"BYTES": np.object_, "FP32": np.float32, "INT32": np.int32, "INT64": np.int64, "UINT8": np.uint8}
 

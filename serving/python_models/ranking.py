@@ -1,26 +1,12 @@
-"""The checks of the steps that hand out scores: the right gallery, how many rows, and vectors that have a direction."""
+"""The checks of the steps that hand out scores: how many rows, and vectors that have a direction."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from sat2sound.contract import DEFAULT_TOP_K
-from sat2sound.errors import InvalidInput, Sat2SoundError
+from sat2sound.errors import InvalidInput
 from sat2sound.serving.python_models.items import each_item
-
-
-class GalleryMismatch(Sat2SoundError):
-    """The rows index another gallery than the one whose captions are loaded."""
-
-
-def check_digest(found: np.ndarray, expected: bytes) -> None:
-    """found: uint8 [B, 32], of the gallery that `similarity` ranked. Raises GalleryMismatch."""
-    for row in found:
-        if row.tobytes() != expected:
-            raise GalleryMismatch(
-                f"similarity ranks gallery {row.tobytes().hex()[:12]}, captions are of {expected.hex()[:12]}; "
-                "publish both version folders of a gallery before loading the ensembles"
-            )
 
 
 def top_k(asked: np.ndarray | None, available: int) -> int:

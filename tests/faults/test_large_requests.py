@@ -19,6 +19,7 @@ CLIENTS = 10
 MEBIBYTE = 1024 * 1024
 SENT = 300 * MEBIBYTE
 LIMIT = 48 * MEBIBYTE
+TOGETHER = 7 * LIMIT
 BODY = {"inputs": [{"name": "TEXT", "shape": [1, 1], "datatype": "BYTES", "data": ["rain on leaves"]}]}
 BLOCK = b"a" * MEBIBYTE
 
@@ -27,8 +28,8 @@ BLOCK = b"a" * MEBIBYTE
 def gateway(tiny_server: TritonServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     tokens: Path = tmp_path_factory.mktemp("tokens") / "tokens"
     tokens.write_text(TOKEN)
-    limit = f"--max-request-bytes={LIMIT}"
-    with Gateway((f"--predictor-host={tiny_server.grpc_url}", f"--token-file={tokens}", limit)) as running:
+    limits = (f"--max-request-bytes={LIMIT}", f"--max-bytes-in-flight={TOGETHER}")
+    with Gateway((f"--predictor-host={tiny_server.grpc_url}", f"--token-file={tokens}", *limits)) as running:
         yield running
 
 
@@ -107,3 +108,27 @@ def test_grpc(gateway: Gateway) -> None:
     assert grown < CLIENTS * LIMIT
     assert {status for status, _ in neighbour} == {200}
     assert max(seconds for _, seconds in neighbour) < 10
+
+
+def test_bodies_are_bounded_together_too(gateway: Gateway) -> None:
+    head = f"POST /v2/models/embed_text/infer HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {TOKEN}\r\n"
+    large = f"{head}Content-Length: {LIMIT}\r\n\r\n".encode()
+    places = TOGETHER // LIMIT
+    senders = [socket.create_connection(("127.0.0.1", gateway.http_port), timeout=60) for _ in range(places)]
+    try:
+        for sender in senders:
+            sender.sendall(large + BLOCK)  # the rest keeps one waiting
+        small = json.dumps(BODY).encode()
+        ends = time.monotonic() + 20
+        while gateway.request("POST", "/v2/models/embed_text/infer", small).status == 200:
+            assert time.monotonic() < ends, "seven bodies of the largest size fill the gateway"
+            time.sleep(0.05)
+        refused = gateway.request("POST", "/v2/models/embed_text/infer", small)
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+    finally:
+        for sender in senders:
+            sender.close()
+    ends = time.monotonic() + 20
+    while gateway.request("POST", "/v2/models/embed_text/infer", small).status != 200:  # they have left
+        assert time.monotonic() < ends
+        time.sleep(0.05)

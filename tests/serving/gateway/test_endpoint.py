@@ -42,6 +42,7 @@ def gateway(tiny_server: TritonServer, folder: Path) -> Iterator[Gateway]:
         f"--token-file={folder / 'tokens'}",
         f"--image-stores={(folder / 'store').as_uri()}",
         "--max-request-bytes=4000000",
+        "--timeout-seconds=10",
         "--drain-notice-seconds=0",
     )
     with Gateway(options) as running:
@@ -182,6 +183,25 @@ def test_a_body_of_unknown_length_is_bounded_too(gateway: Gateway) -> None:
     connection.close()
 
 
+def test_a_body_that_does_not_arrive_gives_its_place_back(gateway: Gateway) -> None:
+    # As many as there are places: without an end to their patience they would keep everybody else out.
+    connections = []
+    for _ in range(128):
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.http_port, timeout=30)
+        connection.putrequest("POST", "/v1/models/sat2sound:predict")
+        for name, value in (("Authorization", f"Bearer {TOKEN}"), ("Content-Length", "1000")):
+            connection.putheader(name, value)
+        connection.endheaders(b"{")
+        connections.append(connection)
+    found = []
+    for connection in connections:
+        answer = connection.getresponse()
+        found.append((answer.status, "body did not arrive within 10 seconds" in json.loads(answer.read())["error"]))
+        connection.close()
+    assert found == [(408, True)] * 128
+    assert gateway.request("GET", "/v1/models").status == 200
+
+
 def test_open_inference_protocol_over_rest(gateway: Gateway, tiny_server: TritonServer) -> None:
     described = gateway.request("GET", "/v2/models/embed_text").json
     assert described["inputs"] == [{"name": "TEXT", "datatype": "BYTES", "shape": [-1, 1]}]
@@ -196,6 +216,81 @@ def test_open_inference_protocol_over_rest(gateway: Gateway, tiny_server: Triton
     answer = gateway.request("POST", "/v2/models/embed_text/infer", json.dumps(refused).encode())
     assert answer.status == 400
     assert "text" in answer.json["error"]
+
+
+def instance_tensor(*instances: Any, shape: list[int] | None = None, **changed: Any) -> dict[str, Any]:
+    texts = [entry if isinstance(entry, str) else json.dumps(entry) for entry in instances]
+    tensor = {"name": "INSTANCES", "datatype": "BYTES", "shape": shape or [len(texts)], "data": texts}
+    return {"id": "q", "inputs": [{**tensor, **changed}]}
+
+
+def test_the_v2_protocol_asks_the_same_questions(gateway: Gateway, folder: Path, picture: bytes) -> None:
+    path = "/v2/models/sat2sound/infer"
+    reference = f"{(folder / 'store').as_uri()}/scene.png"
+    asked: list[Any] = [
+        {"image": base64_of(picture), "month": 7, "top_k": 3},
+        {"image_uri": reference, "queries": ["waves on a beach"], "embedding": True},
+        {"latitude": 1.0, "longitude": 2.0},
+        {"image": "no base64!"},
+    ]
+    expected = gateway.predict(*asked).json["predictions"]
+    answer = gateway.request("POST", path, json.dumps(instance_tensor(*asked, shape=[4, 1])).encode())
+    assert answer.status == 200, answer.body
+    (output,) = answer.json["outputs"]
+    assert (answer.json["id"], output["name"], output["shape"]) == ("q", "PREDICTIONS", [4, 1])
+    assert [json.loads(text) for text in output["data"]] == expected
+    mixed = gateway.request("POST", path, json.dumps(instance_tensor("{", asked[0])).encode()).json
+    unreadable, good = (json.loads(text) for text in mixed["outputs"][0]["data"])
+    assert unreadable["error"]["status"] == 400
+    assert "no JSON" in unreadable["error"]["message"]
+    assert good == expected[0]
+    described = gateway.request("GET", "/v2/models/sat2sound").json
+    assert described["inputs"] == [{"name": "INSTANCES", "datatype": "BYTES", "shape": [-1]}]
+    assert described["outputs"] == [{"name": "PREDICTIONS", "datatype": "BYTES", "shape": [-1]}]
+    not_it: list[dict[str, Any]] = [
+        instance_tensor(asked[0], name="IMAGE"),
+        instance_tensor(asked[0], datatype="INT32", data=[1]),
+        instance_tensor(asked[0], shape=[2]),
+        instance_tensor(*[asked[2]] * 65),
+        instance_tensor(shape=[0]),
+        {"inputs": []},
+    ]
+    for wrong in not_it:
+        refused = gateway.request("POST", path, json.dumps(wrong).encode())
+        assert refused.status == 400, (wrong, refused.body)
+
+
+def test_outputs_are_binary_where_that_is_asked_for(gateway: Gateway, tiny_server: TritonServer) -> None:
+    path = "/v2/models/embed_text/infer"
+    text = {"name": "TEXT", "datatype": "BYTES", "shape": [1, 1], "data": ["rain"]}
+    with Sat2SoundClient(tiny_server.grpc_url) as client:
+        expected = client.embed_text("rain")
+    for asked in (
+        {"outputs": [{"name": "EMBEDDING", "parameters": {"binary_data": True}}]},
+        {"parameters": {"binary_data_output": True}},
+        {"parameters": {"binary_data_output": True}, "outputs": [{"name": "EMBEDDING"}]},
+    ):
+        answer = gateway.request("POST", path, json.dumps({"inputs": [text], **asked}).encode())
+        assert answer.status == 200, answer.body
+        length = int(answer.headers["inference-header-content-length"])
+        (output,) = json.loads(answer.body[:length])["outputs"]
+        assert output["parameters"]["binary_data_size"] == len(answer.body) - length
+        assert "data" not in output
+        np.testing.assert_array_equal(np.frombuffer(answer.body[length:], np.float32), expected[0])
+
+
+def test_captions_come_as_text_and_versions_are_not_served(gateway: Gateway, tiny_server: TritonServer) -> None:
+    vector = np.random.default_rng(1).standard_normal((1, 256)).astype(np.float32)
+    named = {"name": "EMBEDDING", "datatype": "FP32", "shape": [1, 256], "data": vector[0].tolist()}
+    body = json.dumps({"inputs": [named]}).encode()
+    answer = gateway.request("POST", "/v2/models/search_gallery/infer", body)
+    with Sat2SoundClient(tiny_server.grpc_url) as client:
+        (ranking,) = client.search_gallery(vector)
+    outputs = {output["name"]: output["data"] for output in answer.json["outputs"]}
+    assert outputs["CAPTIONS"] == [sound.caption for sound in ranking]
+    refused = gateway.request("POST", "/v2/models/search_gallery/versions/1/infer", body)
+    assert refused.status == 501
+    assert "version" in refused.json["error"].lower()
 
 
 def test_ids_and_traces_go_through(gateway: Gateway, picture: bytes) -> None:

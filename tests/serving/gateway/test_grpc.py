@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import made_inputs
 import numpy as np
 import pytest
 from gateway_process import TOKEN, Gateway
 from tritonclient.grpc import service_pb2 as protocol
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
+from tritonclient.utils import deserialize_bytes_tensor
 
 from sat2sound.clients.client import Sat2SoundClient
 from sat2sound.serving.launcher import TritonServer
@@ -57,6 +61,25 @@ def test_an_embedding_is_tritons(stub: GRPCInferenceServiceStub, tiny_server: Tr
     with Sat2SoundClient(tiny_server.grpc_url) as client:
         expected = client.embed_text(["rain on leaves"])
     assert np.array_equal(np.frombuffer(answer.raw_output_contents[0], np.float32), expected[0])
+
+
+def test_the_gateways_own_model_is_asked_in_json_texts(stub: GRPCInferenceServiceStub) -> None:
+    picture = base64.b64encode(made_inputs.encoded(made_inputs.picture(3))).decode()
+    texts = [json.dumps({"image": picture, "top_k": 2}).encode(), b"[1"]
+    request = protocol.ModelInferRequest(model_name="sat2sound", id="q")
+    request.inputs.add(name="INSTANCES", datatype="BYTES", shape=[2])
+    request.raw_input_contents.append(b"".join(len(text).to_bytes(4, "little") + text for text in texts))
+    answer = stub.ModelInfer(request, metadata=BEARER, timeout=60)
+    assert (answer.id, answer.outputs[0].name, answer.outputs[0].shape) == ("q", "PREDICTIONS", [2])
+    good, bad = (json.loads(text) for text in deserialize_bytes_tensor(answer.raw_output_contents[0]))
+    assert [sound["rank"] for sound in good["sounds"]] == [1, 2]
+    assert bad["error"]["status"] == 400
+    request.inputs[0].name = "IMAGE"
+    with pytest.raises(grpc.RpcError, match="takes one input INSTANCES") as refused:
+        stub.ModelInfer(request, metadata=BEARER, timeout=30)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    described = stub.ModelMetadata(protocol.ModelMetadataRequest(name="sat2sound"), metadata=BEARER, timeout=30)
+    assert [tensor.name for tensor in (*described.inputs, *described.outputs)] == ["INSTANCES", "PREDICTIONS"]
 
 
 def test_only_public_models_are_reached(stub: GRPCInferenceServiceStub) -> None:
