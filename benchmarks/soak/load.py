@@ -91,7 +91,8 @@ async def open_loop(
                 record.wrong[question.name] += 1
 
     number = 0
-    while (now := time.perf_counter() - began) < seconds:
+    while number < seconds * rate:
+        now = min(time.perf_counter() - began, seconds)
         while number < now * rate:  # what a late wake-up has missed is sent at once
             task = asyncio.create_task(call(number))
             running.add(task)

@@ -17,7 +17,7 @@ from benchmarks.serving import process_tree
 from benchmarks.soak import load
 from benchmarks.soak.__main__ import soak
 from benchmarks.soak.load import Record, open_loop
-from benchmarks.soak.questions import Expected, Question, expectations
+from benchmarks.soak.questions import Expected, Question, expectations, questions
 from benchmarks.soak.verdict import as_table, violations
 from benchmarks.soak.watch import Watched
 from sat2sound.clients.async_client import AsyncSat2SoundClient
@@ -46,16 +46,20 @@ def test_a_short_soak_is_clean(gateway: Gateway, tiny_server: TritonServer) -> N
     ready_url = f"http://127.0.0.1:{gateway.http_port}/v2/health/ready"
     document = asyncio.run(soak(options, f"127.0.0.1:{gateway.grpc_port}", ready_url, programs))
     assert document["violations"] == []
-    assert document["asked"] > 1.5 * document["load"]["capacity"] * SECONDS
+    assert document["asked"] > 1.9 * document["load"]["capacity"] * SECONDS
     assert document["answered"] + document["refused"] == document["asked"]
-    assert document["answered"] > 20
-    assert document["refused"] > 20
-    assert set(document["answered_by_method"]) == {model.name for model in MODELS.values() if model.public}
+    assert document["answered"] > 0.4 * document["load"]["capacity"] * SECONDS
+    assert document["refused"] > 0
+    assert sum(document["answered_by_method"].values()) == document["answered"]
     assert all(len(values) > 5 for values in document["memory"]["megabytes"].values())
     assert set(document["memory"]["megabytes"]) == set(programs)
     table = as_table(document)
     assert f"{document['refused']:,} refused (ServerOverloaded)" in table
     assert table.endswith("Nothing is violated.\n")
+
+
+def test_every_ensemble_is_asked() -> None:
+    assert {question.name for question in questions(0.3)} == {model.name for model in MODELS.values() if model.public}
 
 
 def answers(*outcomes: Any) -> list[Question]:
@@ -82,11 +86,13 @@ def run(asked: list[Question], *, seconds: float = 0.2) -> Record:
     expected = [Expected(np.full((1, 3), place, np.float32)) for place in range(len(asked))]
     client = cast(AsyncSat2SoundClient, Client())
     asyncio.run(open_loop(client, asked, expected, rate=100.0, seconds=seconds, record=record))
+    assert len(record.asked) == 100 * seconds
     return record
 
 
 def found(record: Record, **changed: Any) -> list[str]:
     watched = changed.pop("watched", Watched([0.0, 1.0], {"triton": [500.0, 500.0]}))
+    record.asked[-1] = 0.19  # however late this machine was
     load = {"offered": 100.0, "capacity": 50.0, "seconds": 0.2, **changed}
     return violations(record, watched, **load)
 
@@ -96,10 +102,9 @@ def test_every_kind_of_failure_is_counted(monkeypatch: pytest.MonkeyPatch) -> No
     record = run(
         answers(0, 7, ServerOverloaded("full"), float("nan"), ServerFault("broken"), DeadlineExceeded("late"), "hang")
     )
-    assert len(record.asked) in (20, 21)
     assert record.wrong == Counter({"method 1": 3, "method 3": 3})
     assert record.others == Counter({"ServerFault": 3, "DeadlineExceeded": 3})
-    assert record.hung in (2, 3)
+    assert record.hung == 2
     assert len(record.refused) == 3
     assert len(record.answered) == 3
     problems = found(record)

@@ -111,7 +111,8 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_nothing_is_lost_on_the_way(tritons: list[TritonServer], triton_environment: ServingEnvironment) -> None:
     first, second = tritons
     options = (f"--predictor-host=ipv4:{first.grpc_url},{second.grpc_url}", "--allow-anonymous")
-    with Gateway((*options, f"--drain-notice-seconds={NOTICE}")) as gateway:
+    times = (f"--drain-notice-seconds={NOTICE}", "--drain-seconds=120", "--timeout-seconds=120")
+    with Gateway((*options, *times)) as gateway:
         callers = Callers(gateway)
         callers.start()
         wait_for(lambda: len(callers.answered) > 20 and asked(first) > 3 and asked(second) > 3)
@@ -129,7 +130,7 @@ def test_nothing_is_lost_on_the_way(tritons: list[TritonServer], triton_environm
         assert first.returncode == 0
 
         # The gateway stops, with a request in flight that takes longer than its notice.
-        slow = Running(f"127.0.0.1:{gateway.grpc_port}", "embed_pixels", pixel_inputs(1, gsd=4000.0))
+        slow = Running(f"127.0.0.1:{gateway.grpc_port}", "embed_pixels", pixel_inputs(1, gsd=2500.0))
         wait_for(lambda: b"embed_pixels" in gateway.request("GET", "/metrics").body)
         told = time.monotonic()
         gateway.process.send_signal(signal.SIGTERM)
@@ -138,7 +139,7 @@ def test_nothing_is_lost_on_the_way(tritons: list[TritonServer], triton_environm
         callers.join()
         assert not slow.done()
         assert slow.result()["EMBEDDING"].shape == (1, 256)
-        assert gateway.process.wait(timeout=30) == 0, "every accepted request was answered"
+        assert gateway.process.wait(timeout=60) == 0, "every accepted request was answered"
     assert callers.wrong == []
     assert len(callers.refused) == 4
     for moment, reason in callers.refused:

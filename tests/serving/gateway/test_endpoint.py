@@ -344,24 +344,6 @@ def test_too_many_at_once_are_told_to_come_back(tiny_server: TritonServer, pictu
         assert all((after == "1") is (status == 429) for status, after in found)
 
 
-def test_stopping_answers_what_was_accepted(tiny_server: TritonServer, picture: bytes) -> None:
-    options = (f"--predictor-host={tiny_server.grpc_url}", "--allow-anonymous", "--drain-notice-seconds=0.3")
-    with Gateway(options) as running:
-        found: list[int] = []
-
-        def ask() -> None:
-            found.append(running.predict(*({"image": base64_of(picture)} for _ in range(40))).status)
-
-        askers = [threading.Thread(target=ask) for _ in range(3)]
-        for asker in askers:
-            asker.start()
-        time.sleep(0.15)
-        assert running.stop() == 0
-        for asker in askers:
-            asker.join(timeout=30)
-        assert found == [200, 200, 200]
-
-
 def test_without_triton_it_is_not_ready_and_says_so(picture: bytes) -> None:
     with Gateway(("--predictor-host=127.0.0.1:9", "--allow-anonymous", "--drain-notice-seconds=0")) as alone:
         assert alone.request("GET", "/v2/health/ready").status == 503
