@@ -1,6 +1,6 @@
 # Every command that a person needs. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all demo serve export test lint format parity train-starter train-starter-short lock clean verify export-published-size maps-demo map-quality bench bench-maps bench-shared-memory soak monitoring-proof
+.PHONY: help setup setup-all demo serve export test lint format parity train-starter train-starter-short lock containers-check clean verify export-published-size maps-demo map-quality bench bench-maps bench-shared-memory soak monitoring-proof
 
 SAT2SOUND := .venv/bin/sat2sound
 PYTHON ?=
@@ -80,6 +80,11 @@ monitoring-proof: setup-all  ## dashboards and rules against a real Prometheus, 
 
 lock:  ## find the exact versions of all packages anew (requirements/*constraints.txt)
 	@sh tools/lock.sh
+
+containers-check: setup  ## would pip find what the three container files install? (asks the package index; builds no image)
+	@.venv/bin/python -m tools.lock_image client,geo,gateway 3.11 --check requirements/constraints.txt
+	@.venv/bin/python -m tools.lock_image client,geo,map 3.11 --check requirements/constraints.txt
+	@.venv/bin/python -m tools.lock_image triton,fetch,tensorrt 3.12 --check requirements/triton-image-constraints.txt
 
 clean:  ## remove built files; the environments stay
 	@rm -rf build

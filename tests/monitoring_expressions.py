@@ -73,6 +73,14 @@ def all_expressions() -> list[Expression]:
     return found
 
 
+def selected_models(expression: str) -> list[set[str]]:
+    """The models of the wire contract that each of its selectors `model=~"..."` takes."""
+    from sat2sound.contract import MODELS
+
+    patterns = re.findall(r'model=~"([^"]+)"', expression)
+    return [{name for name in MODELS if re.fullmatch(pattern, name)} for pattern in patterns]
+
+
 def scaling_queries() -> list[str]:
     """Of the ScaledObject's Prometheus triggers."""
     scaled = yaml.safe_load((K8S / "components" / "keda" / "triton-scaled-object.yaml").read_text())

@@ -11,7 +11,7 @@ _COLUMNS, _WIDTH, _HEIGHT = 2, 12, 8
 _GATEWAY = "sat2sound_gateway_request_duration_seconds"
 _STAGE = "sat2sound_gateway_stage_duration_seconds"
 _STEP = "sat2sound_step_duration_seconds"
-_ENSEMBLES = '{model=~"(embed|retrieve|search|score)_.*"}'
+_ENSEMBLES = '{model=~"(embed|retrieve|search)_.*|score_queries"}'
 
 # title, unit, [(expression, legend)]
 Panel = tuple[str, str, list[tuple[str, str]]]
@@ -46,6 +46,18 @@ LATENCY: list[Panel] = [
                 f" / sum by (model) (rate(nv_inference_request_success{_ENSEMBLES}[5m]) > 0)",
                 "{{model}}",
             )
+        ],
+    ),
+    (
+        # Triton's own quantiles, of the last requests of each pod: they do not add up over pods, so the slowest pod's.
+        "Triton: latency by ensemble",
+        "s",
+        [
+            (
+                f'max by (model) (nv_inference_request_summary_us{{quantile="{quantile}", {_ENSEMBLES[1:]}) / 1e6',
+                f"p{share} {{{{model}}}}",
+            )
+            for quantile, share in (("0.5", 50), ("0.95", 95), ("0.99", 99))
         ],
     ),
     (

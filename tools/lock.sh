@@ -20,3 +20,7 @@ lock() { # NAME EXTRAS OUTPUT
 
 lock venv client,geo,model,export,caption,train,map,gateway,tensorrt,dev requirements/constraints.txt
 lock triton triton requirements/triton-constraints.txt
+# Triton's image brings Python 3.12, and what its init steps need beside the server's part (k8s/containers).
+echo "locking requirements/triton-image-constraints.txt" >&2
+"$scratch/venv/bin/python" -m tools.lock_image triton,fetch,tensorrt 3.12 > "$scratch/image"
+mv "$scratch/image" requirements/triton-image-constraints.txt

@@ -24,6 +24,7 @@ from tools.dashboards import LATENCY, THROUGHPUT, Panel
 MAIN = (
     "Latency by route",
     "Latency by stage",
+    "Triton: latency by ensemble",
     "Requests by outcome",
     "Python steps in Triton",
     "Triton: mean time in queue by model",

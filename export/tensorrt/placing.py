@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sat2sound.configs import ModelConfig
-from sat2sound.errors import ConfigurationError
+from sat2sound.errors import ConfigurationError, GateFailure
 from sat2sound.export.folders import replacing
-from sat2sound.export.gates import require
+from sat2sound.export.gates import GateResult, require
 from sat2sound.export.manifest import MANIFEST, read_manifest, write_manifest
 from sat2sound.export.profiles import Profile, find_profile
 from sat2sound.export.references import FILE as REFERENCES
@@ -28,6 +28,8 @@ from sat2sound.export.tensorrt.supported import check_supported
 from sat2sound.export.triton_config import parse, render
 
 _CONFIG = Path("satellite_preprocess", VERSION, "sat2sound.json")
+_DIFFER = "engines compute something else than their graphs"
+Compare = Callable[[Path], GateResult]
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ def build_engines(
 ) -> list[StoredEngine]:
     """Build what the store lacks for this node's GPU, compare every engine with onnxruntime, and place all of them.
 
-    Returns the engines. Raises TensorRTUnavailable, ConfigurationError, GateFailure (then the repository stays as it
-    was), EngineBuildFailed.
+    Only engines that passed the comparison are stored. Returns the engines. Raises TensorRTUnavailable,
+    ConfigurationError, GateFailure (then the repository stays as it was), EngineBuildFailed.
     """
     plan = plan_engines(repository)
     device = find_device()
@@ -80,15 +82,24 @@ def build_engines(
     for name, key in plan.keys(device).items():
         progress(f"{name}: engine {key.digest[:12]} for {device.name} ({device.compute_capability})")
 
-        def build(path: Path, name: str = name, key: EngineKey = key) -> None:
+        def compare(path: Path, name: str = name) -> GateResult:
+            results.append(check_engine(name, plan.profile.precision(name), plan.files[name], path, cases[name]))
+            return results[-1]
+
+        def build(path: Path, name: str = name, key: EngineKey = key, compare: Compare = compare) -> None:
             precision = plan.profile.precision(name)
             build_engine(plan.files[name], precision, plan.shapes[name], store.timing_cache(key), path)
+            progress(f"{name}: built; comparing")
+            require(_DIFFER, [compare(path)])  # before it is in the store, from which serving nodes take it as it is
 
-        engines[name], reused = store.get(key, name, device.name, build)
-        progress(f"{name}: {'reused' if reused else f'built in {engines[name].seconds:.0f} s'}; comparing")
-        precision = plan.profile.precision(name)
-        results.append(check_engine(name, precision, plan.files[name], engines[name].path, cases[name]))
-    require("engines compute something else than their graphs", results)
+        try:
+            engines[name], reused = store.get(key, name, device.name, build)
+        except GateFailure:
+            continue  # in the results; the other engines are built nevertheless, so that all problems are seen
+        if reused:
+            progress(f"{name}: reused; comparing")
+            compare(engines[name].path)
+    require(_DIFFER, results)
     place_engines(repository, engines)
     return list(engines.values())
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from monitoring_expressions import MONITORING, alerts, panels, rule_groups
+from monitoring_expressions import MONITORING, alerts, all_expressions, panels, rule_groups, selected_models
 from prometheus_process import program
 from shared_data import ROOT
 
 from sat2sound import metrics
+from sat2sound.contract import MODELS
 
 CASES = sorted((Path(__file__).parent / "alerts").glob("*.yaml"))
 
@@ -78,6 +79,33 @@ def test_the_objective_is_a_bucket() -> None:
     assert bounds
     assert {float(bound) for bound in bounds} <= set(metrics.LATENCY_BUCKETS_SECONDS)
     assert bounds <= {str(bound) for bound in metrics.LATENCY_BUCKETS_SECONDS}  # prometheus-client writes "1.0"
+
+
+def test_selectors_take_the_models_that_they_mean() -> None:
+    ensembles = {name for name, model in MODELS.items() if model.kind == "ensemble"}
+    checked = 0
+    for expression in all_expressions():
+        # An ensemble has no queue of its own: the autoscaler looks at all models that it composes.
+        expected = MODELS.keys() - ensembles if expression.place == "ScaledObject" else ensembles
+        for found in selected_models(expression.text):
+            assert found == expected, expression.place
+            checked += 1
+    assert checked >= 7
+
+
+def test_dashboards_have_what_is_asked_for() -> None:
+    titles = {panel["title"]: panel["targets"] for _, panel in panels()}
+    for title in ("Latency by route", "Latency by stage", "Triton: latency by ensemble", "Python steps in Triton"):
+        assert [target["legendFormat"].split()[0] for target in titles[title]] == ["p50", "p95", "p99"], title
+    for title in (
+        "Requests by route",
+        "Triton: items per execution (batch size)",
+        "Triton: mean time in queue by model",
+        "Triton: response cache hits",
+        "GPU: share of time busy",
+        "GPU: memory in use",
+    ):
+        assert titles[title], title
 
 
 def test_dashboards_are_those_of_the_list_of_panels() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_engines import ADA, HOPPER, stored
 from shared_data import ROOT
 
 from sat2sound.contract import MODELS
@@ -23,14 +24,12 @@ from sat2sound.export.manifest import file_digests, read_manifest
 from sat2sound.export.profiles import PROFILES
 from sat2sound.export.references import FILE, read_references
 from sat2sound.export.tensorrt.accuracy import compare, onnx_runner
-from sat2sound.export.tensorrt.device import Device, TensorRTUnavailable, find_device
+from sat2sound.export.tensorrt.device import TensorRTUnavailable, find_device
 from sat2sound.export.tensorrt.placing import place_engines, plan_engines
-from sat2sound.export.tensorrt.store import EngineStore, StoredEngine
 from sat2sound.export.triton_config import NO_ENGINE, parse
 from sat2sound.export.verify import verify_repository
 
 COMMAND = Path(sys.executable).with_name("sat2sound")
-HOPPER, ADA = Device("9.0", "10.13.3.9", "NVIDIA H100"), Device("8.9", "10.13.3.9", "NVIDIA L4")
 ENGINES = set(PROFILES["tensorrt"].engines)
 
 
@@ -50,15 +49,6 @@ def exported(small_repositories: dict[str, Path]) -> Path:
 @pytest.fixture
 def copied(exported: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(exported, tmp_path / "repository"))
-
-
-def stored(repository: Path, device: Device, folder: Path) -> dict[str, StoredEngine]:
-    """Bytes under the keys that engines for this device would have."""
-    store = EngineStore(folder)
-    return {
-        name: store.get(key, name, device.name, lambda path, key=key: path.write_bytes(key.digest.encode()))[0]  # type: ignore[misc]
-        for name, key in plan_engines(repository).keys(device).items()
-    }
 
 
 def test_configurations_name_the_backend_and_no_engine_yet(exported: Path) -> None:
