@@ -1,15 +1,16 @@
 """Which INT8 for the satellite encoder on the CPU? All ways in one run: `python -m benchmarks.int8 starter`.
 
 float32; one scale per row (what cpu-int8 uses); onnxruntime's MatMulNBits with 8 bits per weight; static scales from
-calibration pictures. Branch: with the pooling, which is float32 in all of them. Models: starter, or a published
-configuration with random weights (its accuracy says little).
+calibration pictures. Branch: with the pooling, which is float32 in all of them. Models: starter, a published
+configuration with random weights (its accuracy says little), or a folder: the float32 graphs of a built repository.
+Ratios by the clock say little on a busy machine; those of processor time do, best with one thread, as it is served.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -84,31 +85,42 @@ WAYS: dict[str, Callable[[Path, Path], object]] = {
 
 def main() -> None:
     """Print speed and accuracy of each way, relative to float32."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default="starter", help="or the folder of a repository of profile cpu")
+    parser.add_argument("--only", choices=WAYS, help="compare this way alone with float32")
+    options = parser.parse_args()
     logging.disable(logging.INFO)
-    name = sys.argv[1] if len(sys.argv) > 1 else "starter"
-    model = Sat2Sound.from_checkpoint(name) if name == "starter" else Sat2Sound.from_config(name)
     with tempfile.TemporaryDirectory() as scratch:
-        exact = Path(scratch) / "float32.onnx"
-        contract = MODELS["satellite_encoder"]
-        write_graph(Graph(contract, SatelliteEncoder(model).eval(), inputs(2, 1)), exact)
+        exact, pooling = graphs(options.model, Path(scratch))
         files = {"float32": exact}
-        for way, convert in WAYS.items():
+        for way in [options.only] if options.only else WAYS:
             files[way] = Path(scratch) / f"{len(files)}.onnx"
-            convert(exact, files[way])
-        pooling = Path(scratch) / "pooling.onnx"
-        random = np.random.default_rng(3)
-        tokens = random.standard_normal((2, model.config.image_tokens, model.config.embedding)).astype(np.float32)
-        write_graph(Graph(MODELS["satellite_pooling"], SatellitePooling(model).eval(), {"TOKENS": tokens}), pooling)
-        print(f"{name}, load average {os.getloadavg()[0]:.1f}")
+            WAYS[way](exact, files[way])
+        print(f"{options.model}, load average {os.getloadavg()[0]:.1f}")
         for threads in THREADS:
             for batch in BATCHES:
                 compare(files, pooling, threads, batch)
+
+
+def graphs(name: str, scratch: Path) -> tuple[Path, Path]:
+    """Encoder and pooling in float32: exported now, or those of a repository."""
+    if Path(name).is_dir():
+        encoder, pooling = (Path(name, f"satellite_{part}", "1", "model.onnx") for part in ("encoder", "pooling"))
+        return encoder, pooling
+    model = Sat2Sound.from_checkpoint(name) if name == "starter" else Sat2Sound.from_config(name)
+    encoder, pooling = scratch / "encoder.onnx", scratch / "pooling.onnx"
+    write_graph(Graph(MODELS["satellite_encoder"], SatelliteEncoder(model).eval(), inputs(2, 1)), encoder)
+    random = np.random.default_rng(3)
+    tokens = random.standard_normal((2, model.config.image_tokens, model.config.embedding)).astype(np.float32)
+    write_graph(Graph(MODELS["satellite_pooling"], SatellitePooling(model).eval(), {"TOKENS": tokens}), pooling)
+    return encoder, pooling
 
 
 def compare(files: dict[str, Path], pooling: Path, threads: int, batch: int) -> None:
     """One table. files: encoders."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as served; waiting is no work
     sessions = {way: onnxruntime.InferenceSession(str(path), options) for way, path in files.items()}
     given = inputs(batch, 7)
     feeds = {way: {i.name: given[i.name] for i in run.get_inputs()} for way, run in sessions.items()}
@@ -116,21 +128,32 @@ def compare(files: dict[str, Path], pooling: Path, threads: int, batch: int) -> 
     outputs = {way: found.reshape(batch, -1) for way, found in tokens.items()}
     runs = {way: (run, feeds[way]) for way, run in sessions.items()}
     runs[POOLING] = (onnxruntime.InferenceSession(str(pooling), options), {"TOKENS": tokens["float32"]})
-    taken: dict[str, float] = dict.fromkeys(runs, float("inf"))
+    taken = {way: np.full(2, np.inf) for way in runs}
     for _ in range(TURNS):
         for way, (run, feed) in runs.items():
-            started = time.perf_counter()
+            started = clocks()
             run.run(None, feed)
-            taken[way] = min(taken[way], time.perf_counter() - started)
+            taken[way] = np.minimum(taken[way], clocks() - started)
     exact = outputs["float32"]
-    print(f"{threads} threads, batch {batch}:")
+    print(f"{threads} threads, batch {batch} (clock | processor):")
     for way, found in outputs.items():
         norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(found, axis=1)
         cosine = float(((exact * found).sum(axis=1) / norms).min())
         encoder = taken["float32"] / taken[way]
         branch = (taken["float32"] + taken[POOLING]) / (taken[way] + taken[POOLING])
-        print(f"  {way:28} {1000 * taken[way]:7.0f} ms  {encoder:5.2f} x, branch {branch:5.2f} x  cosine {cosine:.5f}")
-    print(f"  {POOLING:28} {1000 * taken[POOLING]:7.0f} ms")
+        print(f"  {way:28} {both(1000 * taken[way], '7.0f')} ms, {both(encoder, '5.2f')} x, branch", end=" ")
+        print(f"{both(branch, '5.2f')} x, cosine {cosine:.5f}")
+    print(f"  {POOLING:28} {both(1000 * taken[POOLING], '7.0f')} ms")
+
+
+def clocks() -> np.ndarray:
+    """Seconds by the clock and of processor time: on a busy machine only the second is that of this program."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def both(values: np.ndarray, form: str) -> str:
+    """By the clock | of processor time."""
+    return " | ".join(format(value, form) for value in values)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ from sat2sound.export.previous import PreviousBuild
 from sat2sound.export.profiles import MAX_K
 from sat2sound.export.references import FILE as REFERENCES
 from sat2sound.export.references import References, write_references
-from sat2sound.export.repository import build_repository
+from sat2sound.export.repository import build_repository, check_destination
 from sat2sound.export.tensorrt.supported import check_supported
 from sat2sound.gallery import Gallery, GalleryEntry, make_gallery, read_captions, read_gallery, write_gallery
 from sat2sound.models import Embedder, Sat2Sound
@@ -63,12 +63,14 @@ def ensure_repository(
     ConfigurationError. Whatever happens, the destination holds the old repository or the new one.
     """
     request = request or BuildRequest()
+    entries = read_captions(request.gallery)  # what cannot be used is said at once, not after minutes of work
+    check_destination(destination)
     inputs = inputs_digest(request)
     if not is_current(destination, inputs):
         with workshop(destination) as folder:
             if not is_current(destination, inputs):  # another builder may have been faster
                 watch = watch or (lambda event: progress(f"{event.stage} {event.graph}"))
-                return _Build(request, destination, folder, progress, watch).run(inputs)
+                return _Build(request, entries, destination, folder, progress, watch).run(inputs)
     progress(f"model repository {destination} is up to date")
     return destination
 
@@ -84,6 +86,7 @@ def is_current(destination: Path, inputs: str) -> bool:
 @dataclass
 class _Build:
     request: BuildRequest
+    entries: list[GalleryEntry]
     destination: Path
     folder: Path
     progress: Progress
@@ -100,12 +103,11 @@ class _Build:
         model = build_model(path, with_text_encoder(config, place) if place else config, state)
         del state
         tokenizer = self.tokenizer = tokenizer_file(model.config.text.encoder)
-        entries = read_captions(self.request.gallery)  # before minutes of work, not after
         self.base = graph_base_digest(self.request, config)
         self.previous = PreviousBuild(self.destination)
         for branch in branches(model):
             self._branch(model, branch)
-        gallery = self._gallery(model, config, entries)
+        gallery = self._gallery(model, config)
         max_k = min(MAX_K, len(gallery.entries))
         self._ranking(config, gallery, max_k)
         del model  # the last gate runs the graphs: two copies of the weights would be in memory
@@ -214,7 +216,7 @@ class _Build:
         }
         self.watch(GraphEvent(graph.name, "done"))
 
-    def _gallery(self, model: Sat2Sound, config: ModelConfig, entries: list[GalleryEntry]) -> Gallery:
+    def _gallery(self, model: Sat2Sound, config: ModelConfig) -> Gallery:
         path = self.folder / "gallery.parquet"
         made_of = [self.facts[name]["key"] for name in ("text_encoder", "text_pooling")]
         key = gallery_key(made_of, config.name, self.request.gallery)
@@ -222,10 +224,10 @@ class _Build:
             self.progress("the gallery's embeddings are reused")
             gallery = read_gallery(path)
         else:
-            self.progress(f"embedding {len(entries)} captions of the gallery")
-            gallery = embed_gallery(model, entries)
+            self.progress(f"embedding {len(self.entries)} captions of the gallery")
+            gallery = embed_gallery(model, self.entries)
             write_gallery(path, gallery)
-        self.gallery_facts = {"entries": len(entries), "digest": gallery.digest.hex(), "key": key}
+        self.gallery_facts = {"entries": len(self.entries), "digest": gallery.digest.hex(), "key": key}
         return gallery
 
 

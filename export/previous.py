@@ -9,7 +9,7 @@ from typing import Any
 
 from sat2sound.digests import file_sha256
 from sat2sound.errors import ConfigurationError
-from sat2sound.export.gates import GateResult
+from sat2sound.export.gates import GRAPH_GATES, GateResult
 from sat2sound.export.manifest import read_manifest
 from sat2sound.export.passed import GALLERY, graph_files, has_passed
 from sat2sound.export.references import FILE as REFERENCES
@@ -51,11 +51,11 @@ class PreviousBuild:
         return dict(self._manifest["graphs"][graph])
 
     def results(self, graph: str) -> list[GateResult]:
-        """The gates that a graph has passed."""
+        """The gates on its own that a graph has passed; the others are run again in every build."""
         return [
             GateResult(**{**entry, "problems": ()})
             for entry in self._manifest.get("gates", [])
-            if entry["subject"] == graph
+            if entry["subject"] == graph and entry["gate"] in GRAPH_GATES
         ]
 
     def _references(self) -> References | None:

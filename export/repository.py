@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,8 +47,7 @@ def build_repository(
     ]
     if missing:
         raise ConfigurationError(f"{graphs} lacks the graphs {', '.join(missing)}")
-    if destination.exists() and any(destination.iterdir()) and read_manifest(destination) is None:
-        raise ConfigurationError(f"{destination} is not empty and not a model repository; choose another folder")
+    check_destination(destination)
     with replacing(destination) as folder:
         write_configurations(folder, config, profile, max_k)
         for model in MODELS.values():
@@ -70,6 +70,17 @@ def build_repository(
             shutil.copyfile(file, folder / name / VERSION / placed)
         write_manifest(folder, {"max_k": max_k, "profile": profile.name, "model": config.name, **facts})
     return destination
+
+
+def check_destination(destination: Path) -> None:
+    """Raises ConfigurationError for a place where no repository may be written: a file, or a folder of other things."""
+    if destination.exists() and not destination.is_dir():
+        raise ConfigurationError(f"{destination} is a file; choose a folder, which may be new")
+    if destination.is_dir() and any(destination.iterdir()) and read_manifest(destination) is None:
+        raise ConfigurationError(f"{destination} is not empty and not a model repository; choose another folder")
+    ancestor = next(parent for parent in destination.absolute().parents if parent.exists())
+    if not ancestor.is_dir() or not os.access(ancestor, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{destination} cannot be made: {ancestor} is no folder that may be written to")
 
 
 def write_configurations(folder: Path, config: ModelConfig, profile: Profile, max_k: int) -> None:

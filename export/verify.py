@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from sat2sound.errors import ConfigurationError
 from sat2sound.export.build_events import GraphEvent
 from sat2sound.export.gates import GateResult, check_graph
 from sat2sound.export.gates.configuration import check_configuration
+from sat2sound.export.gates.engines import check_engines
 from sat2sound.export.gates.whole import check_whole
 from sat2sound.export.manifest import MANIFEST, file_digests, read_manifest, repository_digest
 from sat2sound.export.passed import GALLERY, TOKENIZER, digests, subject_files
-from sat2sound.export.profiles import MAX_K, find_profile
+from sat2sound.export.profiles import MAX_K, Profile, find_profile
 from sat2sound.export.references import FILE as REFERENCES
 from sat2sound.export.references import References, read_digests, read_references
 from sat2sound.export.repository import VERSION
@@ -65,6 +66,7 @@ def verify_repository(
             results += check_graph(model, dimensions, files[name], profile.precision(name), cases)
         watch(GraphEvent(name, "done"))
     results += check_supported(profile, files)
+    results += _check_engines(folder, profile, files, manifest.get("engines"))
     progress("checking rankings and the gallery")
     results += check_whole(files, profile, config, references, gallery, folder / TOKENIZER)
     return results
@@ -82,6 +84,16 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> GateResult:
     if manifest.get("digest") != repository_digest(found):
         problems.append("the digest of the whole repository is not the manifest's")
     return GateResult("files", "repository", problems=tuple(problems))
+
+
+def _check_engines(folder: Path, profile: Profile, files: Mapping[str, Path], known: Any) -> list[GateResult]:
+    """Of every graph that the profile runs as an engine, whether or not one was built yet."""
+    engines = known if isinstance(known, dict) else {}
+    parts = {name: entry for name, entry in engines.items() if isinstance(entry, dict)}
+    return [
+        check_engines(name, folder / name / "config.pbtxt", files[name], parts.get(name, {}))
+        for name in profile.engines
+    ]
 
 
 def _check_passed(folder: Path) -> list[GateResult]:

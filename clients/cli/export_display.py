@@ -60,11 +60,14 @@ class ExportDisplay:
 
 
 def print_export(repository: Path, manifest: Mapping[str, Any]) -> None:
-    """File, size, opset, precision, largest relative difference from torch, its limit, and seconds, per graph."""
+    """File, size, opset, precision, largest relative difference from torch, its limit, and seconds, per graph.
+
+    Of the file, its folder: all have the same name, and the row then fits a terminal of 80 columns.
+    """
     graphs = table("graph", "MB", "opset", "precision", "difference", "allowed", "seconds")
     for name, facts in manifest.get("graphs", {}).items():
         graphs.add_row(
-            f"{name}/1/{facts['file']}",
+            name,
             f"{facts['bytes'] / 1e6:.1f}",
             str(facts["opset"]),
             facts["precision"],
@@ -74,6 +77,7 @@ def print_export(repository: Path, manifest: Mapping[str, Any]) -> None:
         )
     console = Console(highlight=False)
     console.print(graphs)
+    console.print(f"files: {repository}/<graph>/1/model.onnx", soft_wrap=True)
     gates = len(manifest.get("gates", []))
     console.print(
         f"{repository}: {manifest.get('model')}, profile {manifest.get('profile')}, {gates} gates passed, "

@@ -16,6 +16,7 @@ from sat2sound.export.gates.values import check_values
 from sat2sound.export.references import Case
 
 __all__ = [
+    "GRAPH_GATES",
     "PRECISIONS",
     "GateResult",
     "Precision",
@@ -25,6 +26,9 @@ __all__ = [
     "require",
     "tolerance",
 ]
+
+GRAPH_GATES = ("interface", "values", "neighbours")
+"""What `check_graph` runs: the verdicts that stay with a graph when a later build takes it over."""
 
 
 def check_graph(

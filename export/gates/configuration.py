@@ -37,8 +37,11 @@ def check_configuration(
         )
         if list(one) != list(other)
     ]
-    if found.name != contract.name:
-        problems.append(f"config.pbtxt is of the model {found.name!r}")
+    problems += [
+        f"{field} in config.pbtxt is {getattr(found, field)!r}, expected {getattr(expected, field)!r}"
+        for field in ("name", "backend", "platform", "default_model_filename")
+        if getattr(found, field) != getattr(expected, field)
+    ]
     if found.max_batch_size < 1:
         problems.append("config.pbtxt does not batch (max_batch_size is 0)")
     if graph is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,6 +136,21 @@ class TextEncoder(nn.Module):
         return states
 
 
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Without transformers' progress bars: they would be drawn into those of whoever loads a model."""
+    from transformers.utils import logging
+
+    bars: Any = logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+
+
 def _load(config: TextConfig) -> PreTrainedModel:
     """The encoder, as wide as the configuration says. Raises TextEncoderError."""
     from transformers import AutoConfig, AutoModel, T5EncoderModel
@@ -148,9 +165,10 @@ def _load(config: TextConfig) -> PreTrainedModel:
             )
         kind: Any = T5EncoderModel if settings.model_type == "t5" else AutoModel
         # eager attention: plain operations, which export to ONNX and TensorRT as they are
-        loaded, report = kind.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
-        )
+        with _without_bars():
+            loaded, report = kind.from_pretrained(
+                folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+            )
     except TextEncoderError:
         raise
     except Exception as error:  # transformers lets through whatever its parts raise, such as SafetensorError

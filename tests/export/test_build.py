@@ -244,11 +244,24 @@ def test_a_build_that_fails_its_gates_lists_all_problems_and_changes_nothing(
     assert {name: digest for name, digest in before.items() if "query_scores/1" not in name} == file_digests(copied)
 
 
-def test_a_gallery_that_cannot_be_read_is_said_at_once(small_request: BuildRequest, tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_said_before_any_work(small_request: BuildRequest, tmp_path: Path) -> None:
+    def refused(destination: Path, gallery: Path, expected: str) -> None:
+        steps: list[str] = []
+        with pytest.raises(ConfigurationError, match=expected):
+            ensure_repository(destination, small_request.with_gallery(gallery), progress=steps.append)
+        assert steps == []
+
     captions = tmp_path / "captions.csv"
     captions.write_text("id,text\n1,waves\n")
-    with pytest.raises(ConfigurationError, match="lacks the columns caption"):
-        ensure_repository(tmp_path / "repository", small_request.with_gallery(captions))
+    refused(tmp_path / "repository", captions, "lacks the columns caption")
+    refused(tmp_path / "repository", tmp_path / "absent.csv", "absent.csv is not a readable CSV file")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work")
+    refused(other, small_request.gallery, "not empty and not a model repository")
+    refused(other / "thesis.txt", small_request.gallery, "is a file")
+    refused(other / "thesis.txt" / "repository", small_request.gallery, "cannot be made")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.csv", "other"]
 
 
 def test_a_large_graph_keeps_its_weights_beside_it(small_repository: Path, tmp_path: Path) -> None:

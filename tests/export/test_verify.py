@@ -21,6 +21,7 @@ from sat2sound.export.manifest import file_digests, read_manifest, write_manifes
 from sat2sound.export.onnx_graph import write_graph
 from sat2sound.export.profiles import PROFILES
 from sat2sound.export.references import FILE, read_references, write_references
+from sat2sound.export.triton_config import parse, render
 from sat2sound.export.verify import verify_repository
 from sat2sound.gallery import make_gallery, read_gallery, write_gallery
 
@@ -86,21 +87,6 @@ def test_a_weight_altered_by_one_percent_is_found(copied: Path, name: str) -> No
     assert any(line.startswith(f"{name}: ") and "differs by" in line for line in problems(copied))
 
 
-@pytest.mark.parametrize("profile", sorted(PROFILES.keys() - {"cpu"}))
-def test_every_profile_passes_and_a_weight_altered_by_one_percent_is_found(
-    profile: str, small_repositories: dict[str, Path], tmp_path: Path
-) -> None:
-    """By its digest: in fewer than 24 bits, one percent of a weight is within what the values gate allows."""
-    assert problems(small_repositories[profile]) == []
-    folder = Path(shutil.copytree(small_repositories[profile], tmp_path / "repository"))
-    converted = sorted(PROFILES[profile].precisions)
-    for name in converted:
-        change(folder / name / "1" / "model.onnx", scale_largest_weight)
-    rewrite_manifest(folder)
-    found = [line for line in problems(folder) if "is not the file that passed the gates" in line]
-    assert sorted(line.split(":")[0] for line in found) == converted
-
-
 def test_a_change_too_small_to_show_in_numbers_is_found(copied: Path) -> None:
     def nudge(model: onnx.ModelProto) -> None:
         codebook = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [CODEBOOK_SIZE, 48])
@@ -147,6 +133,13 @@ def other_gallery(folder: Path) -> None:
     write_references(folder / FILE, references)
 
 
+def change_backend(folder: Path) -> None:
+    path = folder / "text_pooling" / "config.pbtxt"
+    config = parse(path.read_text())
+    config.backend = "python"
+    path.write_text(render(config))
+
+
 def break_graph(folder: Path) -> None:
     (folder / "text_encoder" / "1" / "model.onnx").write_bytes(b"not a graph")
 
@@ -171,6 +164,38 @@ def test_tampering_is_found_with_a_manifest_that_agrees(copied: Path, tamper: Ta
     rewrite_manifest(copied)
     found = problems(copied)
     assert any(expected in line for line in found), found
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES.keys() - {"cpu"}))
+def test_every_profile_passes_and_one_report_names_all_that_was_tampered_with(
+    profile: str, small_repositories: dict[str, Path], tmp_path: Path
+) -> None:
+    """Weights by their digest: in fewer than 24 bits, one percent is within what the values gate allows."""
+    untouched = verify_repository(small_repositories[profile])
+    assert problem_lines(untouched) == []
+    only_now = ("files", "weights", "configuration", "engines")
+    built = (read_manifest(small_repositories[profile]) or {})["gates"]
+    assert sorted((entry["gate"], entry["subject"]) for entry in built) == sorted(
+        (result.gate, result.subject) for result in untouched if result.gate not in only_now
+    )
+    folder = Path(shutil.copytree(small_repositories[profile], tmp_path / "repository"))
+    converted = set(PROFILES[profile].precisions)
+    for name in converted:
+        change(folder / name / "1" / "model.onnx", scale_largest_weight)
+    for tamper in (rename_output, change_dims, other_gallery, change_backend):
+        tamper(folder)
+    rewrite_manifest(folder)
+    found = problems(folder)
+    other_files = {line.split(":")[0] for line in found if "is not the file that passed the gates" in line}
+    assert other_files == converted | {"audio_pooling", "similarity", "gallery"}
+    backend = "tensorrt" if "text_pooling" in PROFILES[profile].engines else "onnxruntime"
+    for expected in (
+        "audio_pooling: outputs are ['EMBEDDINGS'], expected ['EMBEDDING']",
+        "satellite_pooling: output EMBEDDING has shape ['batch', 48] in the graph, [-1, 64] in the",
+        "captions are embedded otherwise by this model",
+        f"text_pooling: backend in config.pbtxt is 'python', expected '{backend}'",
+    ):
+        assert any(expected in line for line in found), found
 
 
 def test_against_another_checkpoint_it_fails(

@@ -72,6 +72,13 @@ def test_it_stays_frozen_while_the_rest_trains(t5: TextConfig) -> None:
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
 
 
+def test_loading_draws_no_bar_into_those_of_its_caller(t5: TextConfig, capfd: pytest.CaptureFixture[str]) -> None:
+    TextEncoder(t5)
+    assert capfd.readouterr().err == ""
+    T5EncoderModel.from_pretrained(t5.encoder)  # who calls transformers without us sees its bars as before
+    assert "Loading weights" in capfd.readouterr().err
+
+
 def test_another_width_is_refused(t5: TextConfig) -> None:
     with pytest.raises(ConfigurationError, match="width 32"):
         TextEncoder(dataclasses.replace(t5, width=64))

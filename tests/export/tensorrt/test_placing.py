@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from shared_data import ROOT
 from sat2sound.contract import MODELS
 from sat2sound.errors import ConfigurationError, GateFailure
 from sat2sound.export.gates import problem_lines
+from sat2sound.export.gates.engines import check_engines
 from sat2sound.export.inputs import BuildRequest
 from sat2sound.export.manifest import file_digests, read_manifest
 from sat2sound.export.profiles import PROFILES
@@ -26,7 +28,7 @@ from sat2sound.export.references import FILE, read_references
 from sat2sound.export.tensorrt.accuracy import compare, onnx_runner
 from sat2sound.export.tensorrt.device import TensorRTUnavailable, find_device
 from sat2sound.export.tensorrt.placing import place_engines, plan_engines
-from sat2sound.export.triton_config import NO_ENGINE, parse
+from sat2sound.export.triton_config import NO_ENGINE, parse, render
 from sat2sound.export.verify import verify_repository
 
 COMMAND = Path(sys.executable).with_name("sat2sound")
@@ -104,6 +106,31 @@ def test_a_newer_tensorrt_takes_the_place_of_an_older_one(copied: Path, tmp_path
     assert problem_lines(verify_repository(copied)) == []
 
 
+def test_an_engine_of_another_gpu_or_graph_is_found(copied: Path, tmp_path: Path) -> None:
+    for device in (HOPPER, ADA):
+        place_engines(copied, stored(copied, device, tmp_path / "store"))
+    config, graph = copied / "text_pooling" / "config.pbtxt", copied / "text_pooling" / "1" / "model.onnx"
+    known = (read_manifest(copied) or {})["engines"]["text_pooling"]
+
+    def found(parts: dict[str, Any] = known) -> list[str]:
+        return [problem.partition(": ")[2] for problem in check_engines("text_pooling", config, graph, parts).problems]
+
+    assert found() == []
+    assert found({"8.9": known["8.9"]}) == ["the manifest does not say what it was built of"]
+    named = parse(config.read_text())
+    hopper = named.cc_model_filenames["9.0"]
+    named.cc_model_filenames["9.0"] = named.cc_model_filenames["8.9"]
+    config.write_text(render(named))
+    assert found() == [f"the manifest knows {hopper} for it"]
+    assert found({"8.9": known["8.9"], "9.0": known["8.9"]}) == ["it was built for 8.9"]
+    named.cc_model_filenames["9.0"] = hopper
+    config.write_text(render(named))
+    graph.with_name(hopper).unlink()
+    assert found() == ["there is no such file"]
+    shutil.copy(copied / "audio_pooling" / "1" / "model.onnx", graph)
+    assert found() == ["it was built of another graph"] * 2
+
+
 def test_the_accuracy_gate_tells_graphs_apart(exported: Path, small_repository: Path) -> None:
     cases = read_references(exported / FILE).graphs["satellite_encoder"]
     half, exact = (folder / "satellite_encoder" / "1" / "model.onnx" for folder in (exported, small_repository))
@@ -117,6 +144,14 @@ def test_the_accuracy_gate_tells_graphs_apart(exported: Path, small_repository: 
         "satellite_encoder", "float32", onnx_runner(exact, "float32"), onnx_runner(half, "float16"), cases
     )
     assert len(too_far.problems) >= len(cases)
+
+
+def test_an_engine_that_does_not_run_is_a_problem(small_repository: Path) -> None:
+    cases = read_references(small_repository / FILE).graphs["text_pooling"]
+    graph, other = (small_repository / name / "1" / "model.onnx" for name in ("text_pooling", "satellite_pooling"))
+    result = compare("text_pooling", "float32", onnx_runner(graph, "float32"), onnx_runner(other, "float32"), cases)
+    (problem,) = result.problems
+    assert problem.startswith("does not run (PolygraphyException: ")
 
 
 def test_an_unsupported_graph_is_refused(copied: Path) -> None:
