@@ -7,56 +7,77 @@ Without it: the synthetic beach of this project, nine times in a row of seeds.
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import rasterio
 from PIL import Image
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
+from shapely.geometry import box
 
 from benchmarks.map_quality import PROMPTS
-from benchmarks.mosaic import write_mosaic
+from benchmarks.mosaic import SIDE, write_mosaic
 from sat2sound.clients.cli.map_progress import cells_progress, print_report
 from sat2sound.clients.cli.terminal import Steps, print_notes
 from sat2sound.clients.client import Sat2SoundClient
 from sat2sound.clients.maps import api
 from sat2sound.clients.maps.answer import answer_queries
+from sat2sound.clients.maps.embedding import EmbeddingReport
+from sat2sound.clients.maps.errors import OtherMap, OtherModel
 from sat2sound.clients.maps.imagery.choose import ImageryOptions, choose_imagery
-from sat2sound.clients.maps.preview import draw_png, read_layers
+from sat2sound.clients.maps.layers import read_layers
+from sat2sound.clients.maps.places import best_places, write_geojson
+from sat2sound.clients.maps.preview import draw_png
+from sat2sound.clients.maps.preview_page import draw_page
+from sat2sound.clients.maps.store import open_map_store
 from sat2sound.clients.sample_scene import sample_scene
 from sat2sound.clients.servers import chosen_server
 
-WIDTH = 960  # pixels of a picture
+WIDTH = 1140  # pixels of a picture: half as many again as it is shown with, for fine screens
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: imagery, what is asked of it, and how. options: of `api.embed`."""
+    """One picture: imagery, what is asked of it, and how. options: of `api.embed`.
+
+    overlay: shapes to draw over it; places: so many of the best are marked.
+    """
 
     name: str
     imagery: Path
     texts: tuple[str, ...]
     title: str
     options: dict[str, Any] = field(default_factory=dict)
+    overlay: Path | None = None
+    places: int = 0
 
 
 def real_pictures(data: Path, scratch: Path) -> list[Picture]:
     """The pictures of real data."""
     mosaic = scratch / "mosaic.tif"
-    write_mosaic(data, mosaic)
+    outlines = write_outlines(write_mosaic(data, mosaic), mosaic, scratch / "mosaic-scenes.geojson")
     geotiff = data / "geotiff"
     return [
-        Picture("map-mosaic", mosaic, tuple(PROMPTS.values()), "315 test images side by side, one prompt per scene"),
+        Picture(
+            "map-mosaic",
+            mosaic,
+            tuple(PROMPTS.values()),
+            "315 test images side by side; outlined: the 15 of the scene that is asked for",
+            overlay=outlines,
+        ),
         Picture(
             "map-bali",
             geotiff / "drone_bali_pix4d_0.35m.tif",
             ("birds and frogs in rice fields", "traffic on a road"),
-            "Rice fields in Bali, drone, 0.35 m per pixel; one cell every 8 m",
+            "Rice fields in Bali by drone, 0.35 m per pixel: one cell every 8 m, and the three best places",
             {"spacing": 8.0},
+            places=3,
         ),
         Picture(
             "map-naip",
@@ -72,6 +93,20 @@ def real_pictures(data: Path, scratch: Path) -> list[Picture]:
             {"spacing": 400.0, "area": (-122.55, 37.70, -122.35, 37.85)},
         ),
     ]
+
+
+def write_outlines(scenes: Sequence[Sequence[str]], mosaic: Path, path: Path) -> Path:
+    """The cells of each scene as GeoJSON, marked with the prompt that asks for it."""
+    with rasterio.open(mosaic) as raster:
+        left, top, crs = raster.bounds.left, raster.bounds.top, raster.crs
+        side = raster.res[0] * SIDE
+    places = [(row, column) for row, column in np.ndindex(np.shape(scenes)) if scenes[row][column] in PROMPTS]
+    corners = [(left + column * side, top - row * side) for row, column in places]
+    shapes = [box(x, y - side, x + side, y) for x, y in corners]
+    prompts = [PROMPTS[scenes[row][column]] for row, column in places]
+    layer = geopandas.GeoDataFrame({"query": prompts}, geometry=shapes, crs=crs).to_crs("EPSG:4326")
+    path.write_text(layer.to_json(drop_id=True), encoding="utf-8")
+    return path
 
 
 def synthetic_picture(scratch: Path) -> Picture:
@@ -93,21 +128,46 @@ def synthetic_picture(scratch: Path) -> Picture:
     )
 
 
+def embed(picture: Picture, client: Sat2SoundClient, store: Path) -> EmbeddingReport:
+    """Fill the picture's map, or go on with it."""
+    with cells_progress(picture.name) as notify:
+        return api.embed(str(picture.imagery), store, client, notify=notify, warn=print_notes, **picture.options)
+
+
 def draw(picture: Picture, client: Sat2SoundClient, scratch: Path, out: Path) -> Path:
     """Embed, ask, draw."""
     store, answer = scratch / f"{picture.name}.zarr", scratch / f"{picture.name}.tif"
-    with cells_progress(picture.name) as notify:
-        report = api.embed(str(picture.imagery), store, client, notify=notify, warn=print_notes, **picture.options)
+    try:
+        report = embed(picture, client, store)
+    except (OtherModel, OtherMap) as other:  # of an earlier day: other weights, or another picture of this name
+        print(other)
+        shutil.rmtree(store)
+        report = embed(picture, client, store)
     print_report(report, as_json=False)
     answer_queries(store, client, picture.texts, [], answer)
     imagery, _ = choose_imagery(str(picture.imagery), None, ImageryOptions())
-    path = draw_png(read_layers(answer, imagery), out / f"{picture.name}.png", title=picture.title)
-    with Image.open(path) as large:  # for a document: small, and 256 colours are enough
-        width = min(large.width, WIDTH)
-        small = large.convert("RGB").resize(
-            (width, round(large.height * width / large.width)), Image.Resampling.LANCZOS
+    overlays = [picture.overlay] if picture.overlay else []
+    if picture.places:
+        apart = open_map_store(store).footprint.metres
+        overlays.append(write_geojson(scratch / f"{picture.name}.geojson", best_places(answer, picture.places, apart)))
+    layers = read_layers(answer, imagery, overlays=overlays)
+    draw_page(layers, scratch / f"{picture.name}.html", title=picture.title)
+    large = draw_png(layers, scratch / f"{picture.name}-large.png", title=picture.title)
+    return small_copy(large, out / f"{picture.name}.png")
+
+
+def small_copy(large: Path, path: Path) -> Path:
+    """A picture for a document: narrower, and of 256 colours, whose lightest is white."""
+    with Image.open(large) as image:
+        width = min(image.width, WIDTH)
+        small = image.convert("RGB").resize(
+            (width, round(image.height * width / image.width)), Image.Resampling.LANCZOS
         )
-    small.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    few = small.quantize(256, kmeans=1)
+    palette = np.array(few.getpalette()).reshape(-1, 3)
+    palette[palette.sum(axis=1).argmax()] = 255
+    few.putpalette(palette.ravel().tolist())
+    small.quantize(palette=few, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
     return path
 
 

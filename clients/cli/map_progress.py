@@ -60,6 +60,11 @@ def print_report(report: EmbeddingReport, as_json: bool) -> None:
     typer.echo(f"{report.path}: {counts[Status.DONE]:,} of {sum(counts.values()):,} cells embedded")
     if counts[Status.NODATA]:
         typer.echo(f"  {counts[Status.NODATA]:,} without imagery, or outside the area (masked)")
+    if not counts[Status.DONE] and not counts[Status.FAILED] and not counts[Status.PENDING]:
+        typer.echo(
+            "  nothing can be asked of this map: no cell shows enough imagery. Is the raster smaller than a crop "
+            "(a smaller --min-valid), all without data, or the area elsewhere?"
+        )
     for reason, count in sorted(report.failures.items()):
         typer.echo(f"  {count:,} failed (masked; --retry-failed takes them up again): {reason}")
     if counts[Status.PENDING]:

@@ -27,6 +27,16 @@ Imagery = Annotated[
     ),
 ]
 
+Bands = Annotated[
+    str | None,
+    typer.Option(metavar="R,G,B", help="Raster bands, from 1. Default: guessed.", rich_help_panel=_IMAGERY),
+]
+MaxZoom = Annotated[int, typer.Option(help="Finest level of a tile service.", rich_help_panel=_IMAGERY)]
+Collection = Annotated[str | None, typer.Option(help="STAC collection, e.g. sentinel-2-l2a.", rich_help_panel=_IMAGERY)]
+Datetime = Annotated[str | None, typer.Option(help="STAC time, e.g. 2024-06-01/2024-08-31.", rich_help_panel=_IMAGERY)]
+MaxCloud = Annotated[float | None, typer.Option(help="STAC: most cloud cover in percent.", rich_help_panel=_IMAGERY)]
+Assets = Annotated[str, typer.Option(help="STAC: the red, green and blue asset.", rich_help_panel=_IMAGERY)]
+
 
 @app.command()
 @readable_errors
@@ -49,10 +59,7 @@ def embed(
     ] = 0.75,
     month: options.Month = None,
     hour: options.Hour = None,
-    bands: Annotated[
-        str | None,
-        typer.Option(metavar="R,G,B", help="Raster bands, from 1. Default: guessed.", rich_help_panel=_IMAGERY),
-    ] = None,
+    bands: Bands = None,
     value_range: Annotated[
         str | None,
         typer.Option(
@@ -61,32 +68,25 @@ def embed(
             rich_help_panel=_IMAGERY,
         ),
     ] = None,
-    max_zoom: Annotated[int, typer.Option(help="Finest level of a tile service.", rich_help_panel=_IMAGERY)] = 18,
-    collection: Annotated[
-        str | None, typer.Option(help="STAC collection, e.g. sentinel-2-l2a.", rich_help_panel=_IMAGERY)
-    ] = None,
-    datetime: Annotated[
-        str | None, typer.Option(help="STAC time, e.g. 2024-06-01/2024-08-31.", rich_help_panel=_IMAGERY)
-    ] = None,
-    max_cloud: Annotated[
-        float | None, typer.Option(help="STAC: most cloud cover in percent.", rich_help_panel=_IMAGERY)
-    ] = None,
-    assets: Annotated[
-        str, typer.Option(help="STAC: the red, green and blue asset.", rich_help_panel=_IMAGERY)
-    ] = "red,green,blue",
+    max_zoom: MaxZoom = 18,
+    collection: Collection = None,
+    datetime: Datetime = None,
+    max_cloud: MaxCloud = None,
+    assets: Assets = "red,green,blue",
     dtype: Annotated[str, typer.Option(help="How embeddings are kept: int8, float16, float32.")] = "int8",
     concurrency: Annotated[
         int, typer.Option(help="Blocks, and so requests, in flight over all workers.", min=1, rich_help_panel=_RUN)
     ] = 4,
     workers: Annotated[
-        int | None, typer.Option(help="Local worker processes. Default: one per four cores.", rich_help_panel=_RUN)
+        int | None,
+        typer.Option(help="Local worker processes. Default: one per four cores.", min=1, rich_help_panel=_RUN),
     ] = None,
     scheduler: Annotated[
         str | None,
         typer.Option(metavar="tcp://HOST:PORT", help="Dask scheduler, not local workers.", rich_help_panel=_RUN),
     ] = None,
     patience: Annotated[
-        float, typer.Option(help="Seconds to wait for a server that has gone away.", rich_help_panel=_RUN)
+        float, typer.Option(help="Seconds to wait for a server that has gone away.", min=0, rich_help_panel=_RUN)
     ] = 300.0,
     retry_failed: Annotated[
         bool, typer.Option(help="Take up cells again that failed in an earlier run.", rich_help_panel=_RUN)
@@ -194,6 +194,11 @@ def query(
     texts, recordings = list(text or ()), list(audio or ())
     if not texts and not recordings:
         raise typer.BadParameter("give at least one --text or --audio")
+    if zones_out and not zones:
+        raise typer.BadParameter("--zones-out wants --zones, a layer of polygons")
+    _check_target("--out", out)
+    _check_target("--top", top)
+    _check_target("--zones-out", zones_out)
     opened = open_map_store(store)
     layer = read_zones(zones) if zones else None  # before the work: it may be unusable
     with (
@@ -225,8 +230,17 @@ def preview(
     imagery: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="What to show beneath, as for `embed`.", show_default=False)
     ] = None,
-    bands: Annotated[str | None, typer.Option(metavar="R,G,B", help="Raster bands of it, from 1.")] = None,
+    bands: Bands = None,
+    max_zoom: MaxZoom = 18,
+    collection: Collection = None,
+    datetime: Datetime = None,
+    max_cloud: MaxCloud = None,
+    assets: Assets = "red,green,blue",
     percentiles: Annotated[str, typer.Option(metavar="LOW,HIGH", help="Scores at the ends of the colours.")] = "2,98",
+    overlay: Annotated[
+        list[Path] | None,
+        typer.Option(help="Points or polygons to draw over it, e.g. of `query --top`; may be repeated."),
+    ] = None,
     title: Annotated[str, typer.Option(help="Title.")] = "",
 ) -> None:
     """Draw a score raster with legend and scale bar, over the imagery if given.
@@ -235,22 +249,35 @@ def preview(
 
     [cyan]sat2sound map preview map.tif --imagery town.tif --out map.png[/]
 
-    [cyan]sat2sound map preview map.tif --out map.html[/]
+    [cyan]sat2sound map preview map.tif --overlay places.geojson --title "Our town" --out map.html[/]
     """
     from sat2sound.clients.cli.terminal import print_notes
     from sat2sound.clients.maps.imagery.choose import ImageryOptions, choose_imagery
-    from sat2sound.clients.maps.preview import draw_png, read_layers
+    from sat2sound.clients.maps.imagery.stac import StacSearch
+    from sat2sound.clients.maps.layers import raster_area, read_layers
+    from sat2sound.clients.maps.preview import draw_png
     from sat2sound.clients.maps.preview_page import draw_page
 
     if out.suffix not in (".png", ".html"):
         raise typer.BadParameter("--out must end with .png or .html")
+    _check_target("--out", out)
     low, high = _numbers(percentiles, "--percentiles", 2)
     beneath = None
     if imagery:
-        beneath, facts = choose_imagery(imagery, None, ImageryOptions(bands=_band_numbers(bands)))
-        print_notes(facts.notes)
-    layers = read_layers(raster, beneath, (low, high))
+        search = StacSearch(collection, datetime, max_cloud, bands=tuple(assets.split(",")))
+        source = ImageryOptions(_band_numbers(bands), max_zoom=max_zoom, search=search)
+        beneath, facts = choose_imagery(imagery, raster_area(raster), source)
+        print_notes(facts.notes, stderr=True)
+    layers = read_layers(raster, beneath, (low, high), overlay or ())
     typer.echo((draw_png if out.suffix == ".png" else draw_page)(layers, out, title=title))
+
+
+def _check_target(option: str, path: Path | None) -> None:
+    """Before the work, not after it."""
+    if path is not None and path.is_dir():
+        raise typer.BadParameter(f"{option} is the folder {path}; give a file in it")
+    if path is not None and not path.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{option} is to lie in {path.parent}, which is no folder; make it first")
 
 
 def _band_numbers(text: str | None) -> list[int] | None:

@@ -3,90 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import rasterio
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
-from pyproj import CRS
-from rasterio.transform import Affine
 
 from sat2sound.atomic_files import replacing_file
-from sat2sound.clients.maps.errors import MapError
-from sat2sound.clients.maps.imagery import Imagery
+from sat2sound.clients.maps.drape import COLOURS, NO_SCORE, draped, on_white
+from sat2sound.clients.maps.layers import Layers
+from sat2sound.clients.maps.overlays import Mark
 from sat2sound.clients.maps.store import storing
-from sat2sound.errors import InvalidInput
 
-MAX_PIXELS = 1200  # longest side of what is read for a picture
-PERCENTILES = (2.0, 98.0)
-_COLOURS = "magma"
-_OPACITY = 0.72
 _PANEL_INCHES = 4.2
-
-
-@dataclass(frozen=True)
-class Layers:
-    """What a picture shows. scores: float32 [n, H, W], NaN = nothing; names: of the n bands; extent: in the CRS.
-
-    ranges: of each band, the percentiles that become the ends of its colours. imagery: uint8 [H2, W2, 3] or None.
-    """
-
-    scores: npt.NDArray[np.float32]
-    names: tuple[str, ...]
-    ranges: tuple[tuple[float, float], ...]
-    extent: tuple[float, float, float, float]
-    crs: str
-    imagery: npt.NDArray[np.uint8] | None
-    tags: dict[str, str]
-
-    @property
-    def metres(self) -> bool:
-        """Whether a scale bar can be drawn."""
-        return bool(CRS.from_user_input(self.crs).is_projected)
-
-
-def read_layers(path: Path, imagery: Imagery | None, percentiles: tuple[float, float] = PERCENTILES) -> Layers:
-    """Read a score raster, decimated, and the imagery of its extent. Raises InvalidInput, OSError for the imagery."""
-    low, high = percentiles
-    if not 0 <= low < high <= 100:
-        raise InvalidInput(f"the percentiles are {low:g},{high:g}", expected="0 to 100, ascending", fix="give 2,98")
-    try:
-        with rasterio.open(path, driver="GTiff") as raster:
-            factor = max(1.0, max(raster.height, raster.width) / MAX_PIXELS)
-            size = (max(1, round(raster.height / factor)), max(1, round(raster.width / factor)))
-            scores = raster.read(out_shape=(raster.count, *size)).astype(np.float32)
-            names = tuple(name or f"band {band}" for band, name in enumerate(raster.descriptions, 1))
-            if raster.crs is None:
-                raise InvalidInput(
-                    f"{path} has no coordinate reference system",
-                    expected="a GeoTIFF of `sat2sound map query`",
-                    fix="check the path",
-                )
-            bounds, crs, tags = raster.bounds, raster.crs.to_wkt(), dict(raster.tags())
-    except rasterio.errors.RasterioError as error:
-        raise InvalidInput(
-            f"cannot read {path}: {error}", expected="a GeoTIFF of `sat2sound map query`", fix="check the path"
-        ) from None
-    ranges = []
-    for band in scores:
-        seen = band[np.isfinite(band)]
-        if seen.size == 0:
-            raise MapError(f"{path} has no scored cell", fix="run `sat2sound map embed` on the area first")
-        start, end = np.percentile(seen, [low, high])
-        ranges.append((float(start), float(max(end, start + 1e-6))))
-    beneath = None
-    if imagery is not None:
-        width, height = bounds.right - bounds.left, bounds.top - bounds.bottom
-        pixel = max(width, height) / MAX_PIXELS
-        transform = Affine(pixel, 0, bounds.left, 0, -pixel, bounds.top)
-        beneath = imagery.view(crs, transform, max(1, round(height / pixel)), max(1, round(width / pixel))).pixels
-    extent = (bounds.left, bounds.right, bounds.bottom, bounds.top)
-    return Layers(scores, names, tuple(ranges), extent, crs, beneath, tags)
+_STRIP_INCHES = 0.16  # of the colours below a panel
+_WORDS_INCHES = 0.72  # of a panel's title and its legend's numbers
+_DOTS_PER_INCH = 140
 
 
 def draw_png(layers: Layers, path: Path, *, title: str = "") -> Path:
@@ -95,45 +32,79 @@ def draw_png(layers: Layers, path: Path, *, title: str = "") -> Path:
     columns = min(panels, 3)
     rows = math.ceil(panels / columns)
     left, right, bottom, top = layers.extent
-    aspect = min(3.0, max(1 / 3, (top - bottom) / (right - left)))
+    tall = _PANEL_INCHES * min(3.0, max(1 / 3, (top - bottom) / (right - left)))
     figure = Figure(
-        figsize=(_PANEL_INCHES * columns, (_PANEL_INCHES * aspect + 0.9) * rows),
-        layout=ConstrainedLayoutEngine(h_pad=0.12),
+        figsize=(_PANEL_INCHES * columns, (tall + _STRIP_INCHES + _WORDS_INCHES) * rows + 0.45 * bool(title)),
+        layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.08, hspace=0, wspace=0),
     )
-    axes = list(np.atleast_1d(figure.subplots(rows, columns)).flat)
-    for unused in axes[panels:]:
-        unused.axis("off")
+    # A strip below each panel, also below the imagery's, so that panels are of one size and in line
+    grid = figure.add_gridspec(2 * rows, columns, height_ratios=[tall, _STRIP_INCHES] * rows)
+    axes, strips = (
+        [figure.add_subplot(grid[2 * (panel // columns) + strip, panel % columns]) for panel in range(panels)]
+        for strip in (0, 1)
+    )
     if layers.imagery is not None:
         _frame(axes[0], "imagery", layers)
-        axes[0].imshow(layers.imagery, extent=layers.extent)
-        axes = axes[1:]
-    for axis, name, scores, (low, high) in zip(axes, layers.names, layers.scores, layers.ranges, strict=False):
+        axes[0].imshow(on_white(layers.imagery), extent=layers.extent)
+        strips[0].axis("off")
+        strips[0].text(0.5, 0.5, layers.credit, ha="center", va="center", fontsize=8.5, color="0.35", parse_math=False)
+    first = panels - len(layers.names)
+    for axis, strip, name, scores, (low, high) in zip(
+        axes[first:], strips[first:], layers.names, layers.scores, layers.ranges, strict=True
+    ):
         _frame(axis, name, layers)
-        if layers.imagery is not None:
-            axis.imshow(layers.imagery.mean(axis=-1), extent=layers.extent, cmap="gray", vmin=0, vmax=255)
-        drawn = axis.imshow(
-            scores, extent=layers.extent, cmap=_COLOURS, vmin=low, vmax=high, alpha=_OPACITY, interpolation="nearest"
-        )
-        bar = figure.colorbar(drawn, ax=axis, orientation="horizontal", shrink=0.8, pad=0.02)
-        bar.locator = MaxNLocator(nbins=5)
-        bar.update_ticks()
-        bar.set_label(f"{layers.tags.get('SAT2SOUND_VALUES', 'score')}, stretched to these ends", fontsize=8)
-        bar.ax.tick_params(labelsize=8)
+        axis.imshow(draped(scores, low, high, layers.imagery), extent=layers.extent, interpolation="nearest")
+        for overlay in layers.overlays:
+            for mark in overlay.of(name):
+                _draw(axis, mark)
+        _legend(figure, axis, strip, layers, low, high)
     if layers.metres:
-        _scale_bar(figure.axes[0], layers)
+        _scale_bar(axes[0], layers)
     if title:
-        figure.suptitle(title, fontsize=10, parse_math=False)
+        figure.suptitle(title, fontsize=13, fontweight="bold", parse_math=False)
     with storing(path), replacing_file(path) as partial:
-        figure.savefig(partial, dpi=100, format="png")
+        figure.savefig(partial, dpi=_DOTS_PER_INCH, format="png")
     return path
 
 
 def _frame(axis: Any, title: str, layers: Layers) -> None:
     left, right, bottom, top = layers.extent
     axis.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal")
+    for spine in axis.spines.values():
+        spine.set(edgecolor="0.7", linewidth=0.8)
     # Cut rather than wrapped: the layout makes no room for wrapped titles.
     # A query is plain text: a dollar sign in it begins no formula.
-    axis.set_title(title if len(title) < 50 else f"{title[:47]}...", fontsize=10, parse_math=False)
+    axis.set_title(title if len(title) < 50 else f"{title[:47]}...", fontsize=11.5, parse_math=False)
+
+
+def _legend(figure: Figure, axis: Any, strip: Any, layers: Layers, low: float, high: float) -> None:
+    """Colours below the panel, with arrows where scores lie beyond them, and what pale places are."""
+    scale = ScalarMappable(Normalize(low, high), COLOURS)
+    bar = figure.colorbar(scale, cax=strip, orientation="horizontal", extend="both", extendfrac=0.03)
+    bar.locator = MaxNLocator(nbins=5)
+    bar.update_ticks()
+    bar.outline.set(edgecolor="0.4", linewidth=0.6)
+    bar.ax.tick_params(labelsize=9, length=2.5)
+    start, end = layers.percentiles
+    bar.set_label(f"{layers.values} (ends: percentiles {start:g} and {end:g})", fontsize=9)
+    if layers.masked:
+        axis.legend(
+            handles=[Patch(facecolor=str(NO_SCORE), edgecolor="0.5", linewidth=0.5, label="no score")],
+            loc="lower right", fontsize=8, framealpha=0.85, borderpad=0.4, handlelength=1.1, handleheight=1.1,
+        )  # fmt: skip
+
+
+def _draw(axis: Any, mark: Mark) -> None:
+    """White on black, so that it is seen on any colour."""
+    if mark.shape.geom_type == "Point":
+        x, y = mark.shape.coords[0][:2]
+        axis.plot(x, y, "o", markersize=13 if mark.label else 7, markerfacecolor="white", markeredgecolor="black",
+                  markeredgewidth=1.0)  # fmt: skip
+        axis.annotate(mark.label, (x, y), ha="center", va="center_baseline", fontsize=8, color="black", clip_on=True)
+        return
+    for ring in (mark.shape.exterior, *mark.shape.interiors):
+        axis.plot(*ring.xy, color="white", linewidth=1.3, solid_joinstyle="miter",
+                  path_effects=[withStroke(linewidth=2.6, foreground="black")])  # fmt: skip
 
 
 def scale_bar_metres(width: float) -> float:
@@ -142,26 +113,24 @@ def scale_bar_metres(width: float) -> float:
     return power * max(factor for factor in (1, 2, 5) if factor * power <= width / 4)
 
 
+def scale_bar_label(length: float) -> str:
+    """A length in metres as people say it."""
+    return f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+
+
 def _scale_bar(axis: Any, layers: Layers) -> None:
     left, right, bottom, top = layers.extent
-    length, margin = scale_bar_metres(right - left), 0.04 * (right - left)
-    height = 0.012 * (top - bottom)
+    length, margin = scale_bar_metres(right - left), 0.045 * (right - left)
+    height = 0.014 * (top - bottom)
     place = (left + margin, bottom + margin)
-    axis.add_patch(_rectangle(place, length, height))
-    label = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    axis.add_patch(Rectangle(place, length, height, facecolor="white", edgecolor="black", linewidth=0.8, zorder=5))
     axis.text(
         place[0] + length / 2,
-        place[1] + 2 * height,
-        label,
+        place[1] + 1.6 * height,
+        scale_bar_label(length),
         ha="center",
         va="bottom",
-        fontsize=8,
+        fontsize=9.5,
         color="white",
-        bbox={"facecolor": "black", "alpha": 0.5, "pad": 1, "linewidth": 0},
+        path_effects=[withStroke(linewidth=2, foreground="black")],
     )
-
-
-def _rectangle(place: tuple[float, float], width: float, height: float) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(place, width, height, facecolor="white", edgecolor="black", linewidth=0.8, zorder=5)

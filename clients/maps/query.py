@@ -34,15 +34,26 @@ def embed_queries(client: Sat2SoundClient, texts: Sequence[str], recordings: Seq
     """Embed texts, then recordings. Raises InvalidInput if there are none, ClientError."""
     if not texts and not recordings:
         raise InvalidInput("there is nothing to ask", expected="a text or a recording", fix="give --text or --audio")
+    contents = [_read(path) for path in recordings]
     queries: list[Query] = []
     if texts:
         for text, embedding in zip(texts, client.embed_text(list(texts)), strict=True):
             queries.append(Query(text, "text", hashlib.sha256(text.encode()).hexdigest(), embedding))
     if recordings:
-        contents = [path.read_bytes() for path in recordings]
         for path, data, embedding in zip(recordings, contents, client.embed_audio(contents), strict=True):
             queries.append(Query(path.name, "audio", hashlib.sha256(data).hexdigest(), embedding))
     return [replace(query, name=name) for query, name in zip(queries, _unlike([q.name for q in queries]), strict=True)]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(
+            f"the recording {path} cannot be read: {error.strerror}",
+            expected="a WAV, FLAC, Ogg or MP3 file",
+            fix="check the path",
+        ) from None
 
 
 def _unlike(names: Sequence[str]) -> list[str]:

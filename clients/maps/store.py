@@ -119,8 +119,8 @@ def create_map(path: Path, plan: Plan, model: ModelIdentity, notes: list[str]) -
         raise NotAMap(f"{path} exists and is not a map", fix="choose another path")
     grid, stored = plan.grid, np.dtype(plan.stored)
     dimensions = model.config.embedding
-    _check_space(path, grid.cells * (dimensions * stored.itemsize + 5))
     side = shard_side(dimensions, stored.itemsize)
+    _check_space(path, bytes_needed(grid, dimensions * stored.itemsize, side))
     described: dict[str, Any] = {
         "format": _FORMAT,
         "plan": plan.to_json(),
@@ -188,7 +188,9 @@ def open_map_store(path: Path, *, writable: bool = False) -> MapStore:
         described: Any = group.attrs[_ATTRIBUTE]
     except (OSError, KeyError, ValueError, TypeError) as error:
         problem = "does not exist" if not path.exists() else f"is not a map ({type(error).__name__})"
-        raise NotAMap(f"{path} {problem}", fix="make one with `sat2sound map embed`") from None
+        raise NotAMap(
+            f"{path} {problem}", fix="give a map of `sat2sound map embed`; a new map wants a path of its own"
+        ) from None
     if not isinstance(described, Mapping) or described.get("format") != _FORMAT:
         raise NotAMap(f"{path} was written by another version of this program", fix="embed the area again")
     return MapStore(path, group)
@@ -269,6 +271,13 @@ def storing(path: Path) -> Iterator[None]:
             f"{path} could not be written: {error.strerror or error}",
             fix="free space or choose another place, then run the same command again: what is done is kept",
         ) from error
+
+
+def bytes_needed(grid: Grid, cell_bytes: int, side: int) -> int:
+    """Bytes of a map when every cell is embedded: whole chunks, and a shard's new version beside its old one."""
+    height, width = (-(-cells // CHUNK) * CHUNK for cells in (grid.height, grid.width))
+    shard = min(side, height) * min(side, width)
+    return (height * width + shard) * (cell_bytes + 5)
 
 
 def _check_space(path: Path, needed: int) -> None:

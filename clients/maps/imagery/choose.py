@@ -37,6 +37,7 @@ def choose_imagery(source: str, area: Area | None, options: ImageryOptions) -> t
         raise InvalidInput(
             f"the value range is {options.value_range}", expected="low,high with low below high", fix="swap them"
         )
+    _refuse_what_is_for_others(source, options)
     if source.startswith(STAC_PREFIX):
         return search_imagery(
             source.removeprefix(STAC_PREFIX), area, options.search or StacSearch(), options.value_range
@@ -47,6 +48,26 @@ def choose_imagery(source: str, area: Area | None, options: ImageryOptions) -> t
     path = source if source.startswith(NETWORK) else _local(source)
     bands = None if options.bands is None else tuple(options.bands)
     return RasterImagery(path, bands, options.value_range).prepared()
+
+
+def _refuse_what_is_for_others(source: str, options: ImageryOptions) -> None:
+    """An option that would do nothing is a misunderstanding: better said now than seen in the finished map."""
+    stac, tiles = source.startswith(STAC_PREFIX), is_template(source)
+    search = options.search or StacSearch()
+    idle = {
+        "--bands": options.bands is not None and (stac or tiles),
+        "--value-range": options.value_range is not None and tiles,
+        "--collection, --datetime or --max-cloud": not stac
+        and (search.collection, search.datetime, search.max_cloud) != (None, None, None),
+    }
+    kind = "a STAC catalogue" if stac else "a tile service" if tiles else "a raster"
+    for names, given in idle.items():
+        if given:
+            raise InvalidInput(
+                f"{names} is given, and the imagery is {kind}",
+                expected="options that this kind of imagery knows",
+                fix="leave it out, or check --imagery (STAC: stac:ADDRESS; its bands are named by --assets)",
+            )
 
 
 def _local(source: str) -> str:

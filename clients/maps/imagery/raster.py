@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import rasterio
 from pyproj import Transformer
 from rasterio.enums import Resampling
@@ -65,6 +66,12 @@ class RasterImagery:
             raise InvalidInput(
                 f"the raster has {raster.dtypes[0]} values", expected="real numbers", fix="export an optical image"
             )
+        if raster.colorinterp[0].name == "palette":
+            raise InvalidInput(
+                f"the values of the raster {Path(self.path).name} are numbers of colours in a table",
+                expected="a raster whose bands are colours",
+                fix="expand the table first (gdal_translate -expand rgb in.tif out.tif)",
+            )
         bands, notes = choose_bands(self.bands, [kind.name for kind in raster.colorinterp])
         value_range = self.value_range
         stretched = value_range is None and raster.dtypes[0] != "uint8"
@@ -96,8 +103,7 @@ class RasterImagery:
         for attempt in range(1, _TRIES + 1):
             try:
                 with self._opened() as raster, _warped(raster, crs, transform, height, width) as warped:
-                    values = warped.read(bands)
-                    valid = warped.dataset_mask() > 0
+                    values, valid = warped.read(bands), _valid(raster, warped)
                 break
             except RasterioError as error:
                 if attempt == _TRIES:
@@ -125,7 +131,6 @@ class RasterImagery:
 
 
 def _warped(raster: Any, crs: str, transform: Affine, height: int, width: int) -> Any:
-    has_mask = raster.nodata is not None or "alpha" in [kind.name for kind in raster.colorinterp]
     return WarpedVRT(
         raster,
         crs=crs,
@@ -133,8 +138,22 @@ def _warped(raster: Any, crs: str, transform: Affine, height: int, width: int) -
         height=height,
         width=width,
         resampling=Resampling.cubic,
-        add_alpha=not has_mask,
+        add_alpha=raster.nodata is None and _alpha(raster) is None,
     )
+
+
+def _alpha(raster: Any) -> int | None:
+    """The number of the band that says what is there, from 1."""
+    kinds = [kind.name for kind in raster.colorinterp]
+    return kinds.index("alpha") + 1 if "alpha" in kinds else None
+
+
+def _valid(raster: Any, warped: Any) -> npt.NDArray[np.bool_]:
+    """Where a view of `_warped` shows the raster, and the raster has data: bool [H, W]."""
+    if raster.nodata is not None:
+        return np.asarray(warped.dataset_mask() > 0)
+    # Not the mask that GDAL makes of it: for other types than 8 and 16 bits unsigned it says that all is valid.
+    return np.asarray(warped.read(_alpha(raster) or warped.count) > 0)
 
 
 def _overview(raster: Any, bands: tuple[int, ...]) -> tuple[Any, Any]:
@@ -145,7 +164,14 @@ def _overview(raster: Any, bands: tuple[int, ...]) -> tuple[Any, Any]:
 
 
 def _facts(raster: Any, notes: list[str]) -> ImageryFacts:
-    west, south, east, north = transform_bounds(raster.crs, LONGITUDE_LATITUDE, *raster.bounds)
+    left, bottom, right, top = raster.bounds  # rows may go north
+    left, right, bottom, top = (
+        min(left, right),
+        max(left, right),
+        min(bottom, top),
+        max(bottom, top),
+    )  # rows may go north
+    west, south, east, north = transform_bounds(raster.crs, LONGITUDE_LATITUDE, left, bottom, right, top)
     if not all(math.isfinite(value) for value in (west, south, east, north)) or west > east:
         raise InvalidInput(
             f"the raster lies at {west:g},{south:g},{east:g},{north:g} degrees",
@@ -154,7 +180,7 @@ def _facts(raster: Any, notes: list[str]) -> ImageryFacts:
         )
     area = Area(box(west, south, east, north), is_box=True)
     crs = raster.crs.to_string()
-    return ImageryFacts(crs, area, tuple(raster.bounds), _metres_per_pixel(raster, crs, area), tuple(notes))
+    return ImageryFacts(crs, area, (left, bottom, right, top), _metres_per_pixel(raster, crs, area), tuple(notes))
 
 
 def _metres_per_pixel(raster: Any, crs: str, area: Area) -> float:

@@ -40,7 +40,7 @@ def test_commands(folder: Path, tiny_server: Any) -> None:
     program = Path(sys.executable).with_name("sat2sound")
     environment = {**os.environ, "SAT2SOUND_SERVER": tiny_server.grpc_url}
     commands = [shlex.split(line) for line in block.splitlines()]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         done = subprocess.run(
             [program, *command[1:]],

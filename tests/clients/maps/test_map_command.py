@@ -99,9 +99,26 @@ def test_mistakes_end_with_their_code_and_one_line(
     query = ("query", store, "--text", "a", "--out", "a.tif", *to)
     failed(here(*query, "--zones", "absent.geojson"), ExitCode.INVALID, "the zones absent.geojson cannot be read")
     failed(here("query", store, "--out", "a.tif", *to), ExitCode.INVALID, "at least one --text or --audio")
+    failed(here(*query, "--audio", "absent.wav"), ExitCode.INVALID, "the recording absent.wav cannot be read")
+    failed(here(*query, "--zones-out", "z.geojson"), ExitCode.INVALID, "--zones-out wants --zones")
+    failed(here(*query, "--top", "absent/top.geojson"), ExitCode.INVALID, "--top is to lie in absent")
+    failed(here("query", store, "--text", "a", "--out", store), ExitCode.INVALID, "--out is the folder")
+    failed(embed("--collection", "scenes"), ExitCode.INVALID, "--max-cloud is given, and the imagery is a raster")
+    tiles = ("embed", "--imagery", "http://127.0.0.1:9/{z}/{x}/{y}.png", "--out", "t.zarr", "--bbox", "7,47,8,48", *to)
+    failed(here(*tiles, "--bands", "1,2,3"), ExitCode.INVALID, "--bands is given, and the imagery is a tile service")
     failed(here("preview", "absent.tif", "--out", "a.png"), ExitCode.INVALID, "cannot read absent.tif")
     failed(here("preview", "absent.tif", "--out", "a.gif"), ExitCode.INVALID, ".png or .html")
     assert not (tmp_path / "a.tif").exists()
+
+
+def test_a_map_of_nothing_says_so(tiny_server: Any, tmp_path: Path) -> None:
+    """A raster that is smaller than a crop."""
+    raster = write_raster(tmp_path / "a.tif", coloured_cells(cell_colours(1, 1), side=16))
+    embed = ("map", "embed", "--imagery", raster, "--out", tmp_path / "a.zarr", "--server", tiny_server.grpc_url)
+    done = CliRunner().invoke(app, list(map(str, embed)), catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    assert "0 of 1 cells embedded" in done.stdout
+    assert "no cell shows enough imagery" in done.stdout
 
 
 def test_warnings_are_shown(tiny_server: Any, tmp_path: Path) -> None:

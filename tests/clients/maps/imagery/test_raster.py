@@ -40,6 +40,49 @@ def test_outside_of_the_raster_is_invalid_and_black(tmp_path: Path) -> None:
     np.testing.assert_array_equal(view.pixels[:, 100:], np.moveaxis(PIXELS, 0, -1)[:, :284])
 
 
+@pytest.mark.parametrize("dtype", ["int16", "int32", "uint32", "float32", "float64"])
+def test_outside_is_invalid_whatever_the_values_are(dtype: str, tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", PIXELS.astype(dtype), colours=None)
+    view = RasterImagery(str(path)).prepared()[0].view(UTM, Affine(0.3, 0, LEFT - 30.0, 0, -0.3, TOP), 256, 384)
+    assert not view.valid[:, :100].any()
+    assert view.valid[:, 100:].all()
+    assert not view.pixels[:, :100].any()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+def test_an_alpha_band_says_what_is_there(dtype: str, tmp_path: Path) -> None:
+    alpha = np.full_like(PIXELS[:1], 255)
+    alpha[:, :, :50] = 0
+    colours = [RED, GREEN, BLUE, ColorInterp.alpha]
+    path = write_raster(tmp_path / "a.tif", np.concatenate([PIXELS, alpha]).astype(dtype), colours=colours)
+    view = RasterImagery(str(path), value_range=(0.0, 255.0)).prepared()[0].view(UTM, GRID, 256, 384)
+    assert not view.valid[:, :50].any()
+    assert view.valid[:, 50:].all()
+
+
+@pytest.mark.parametrize("turned", ["south up", "rotated"])
+def test_rows_need_not_go_south(turned: str, tmp_path: Path) -> None:
+    if turned == "south up":
+        pixels, transform = PIXELS[:, ::-1], Affine(0.3, 0, LEFT, 0, 0.3, TOP - 256 * 0.3)
+    else:  # rows go east, columns go south
+        pixels, transform = PIXELS.transpose(0, 2, 1), Affine(0, 0.3, LEFT, -0.3, 0, TOP)
+    path = write_raster(tmp_path / "a.tif", np.ascontiguousarray(pixels), transform=transform)
+    imagery, facts = RasterImagery(str(path)).prepared()
+    assert facts.bounds == pytest.approx((LEFT, TOP - 76.8, LEFT + 115.2, TOP))
+    view = imagery.view(UTM, GRID, 256, 384)
+    # GDAL places pixels of a warped view to an eighth of a pixel; neighbours, and cells still more, differ in colour
+    assert np.abs(view.pixels.astype(int) - np.moveaxis(PIXELS, 0, -1)).mean() < 1
+    assert view.valid.all()
+
+
+def test_a_table_of_colours_is_refused(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", PIXELS[:1], colours=None)
+    with rasterio.open(path, "r+") as raster:
+        raster.write_colormap(1, {value: (value, 0, 255 - value, 255) for value in range(256)})
+    with pytest.raises(InvalidInput, match=r"colours in a table.*-expand rgb"):
+        RasterImagery(str(path)).prepared()
+
+
 def test_nodata_is_invalid(tmp_path: Path) -> None:
     pixels = PIXELS.copy()
     pixels[:, :50] = 0

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import pickle
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from made_maps import LEFT, TOP, UTM, write_raster
+from PIL import Image
 from pyproj import Transformer
 from rasterio.transform import Affine
-from shapely.geometry import box, mapping
+from shapely.geometry import box, mapping, shape
+from typer.testing import CliRunner
 from web_server import Answer, web_server
 
+from sat2sound.clients.cli.main import app
 from sat2sound.clients.maps.area import Area, area_of_box
 from sat2sound.clients.maps.errors import ImageryError
 from sat2sound.clients.maps.imagery.choose import ImageryOptions, choose_imagery
@@ -77,10 +84,9 @@ def _json(document: Any) -> Answer:
     return 200, "application/json", json.dumps(document).encode()
 
 
-def find(
-    items: list[dict[str, Any]], search: StacSearch = SEARCH, **options: Any
-) -> tuple[StacImagery, Any, list[Any]]:
-    asked: list[Any] = []
+@contextmanager
+def served(items: list[dict[str, Any]], asked: list[Any]) -> Iterator[str]:
+    """The catalogue's address."""
     holder: list[str] = []
     answer = catalogue(items, asked)
 
@@ -90,6 +96,14 @@ def find(
 
     with web_server(with_address) as address:
         holder.append(address)
+        yield address
+
+
+def find(
+    items: list[dict[str, Any]], search: StacSearch = SEARCH, **options: Any
+) -> tuple[StacImagery, Any, list[Any]]:
+    asked: list[Any] = []
+    with served(items, asked) as address:
         imagery, facts = choose_imagery(f"stac:{address}", AREA, ImageryOptions(search=search, **options))
     assert isinstance(imagery, StacImagery)
     return imagery, facts, asked
@@ -151,3 +165,22 @@ def test_mistakes(two: list[dict[str, Any]]) -> None:
         choose_imagery("stac:http://127.0.0.1:9", AREA, ImageryOptions(search=SEARCH))
     with web_server(lambda path, body: (200, "text/html", b"<html>")) as address, pytest.raises(ImageryError):
         choose_imagery(f"stac:{address}", AREA, ImageryOptions(search=SEARCH))
+
+
+def test_a_picture_with_the_catalogue_s_images_beneath(two: list[dict[str, Any]], tmp_path: Path) -> None:
+    scores = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8)
+    raster = write_raster(tmp_path / "map.tif", scores, transform=Affine(80, 0, LEFT, 0, -80, TOP), colours=None,
+                          nodata=np.nan, blockxsize=16, blockysize=16)  # fmt: skip
+    asked: list[Any] = []
+    with served(two, asked) as address:
+        command = ["map", "preview", str(raster), "--imagery", f"stac:{address}", "--collection", "scenes",
+                   "--out", str(tmp_path / "map.html")]  # fmt: skip
+        done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.strip().endswith("map.html")  # notes do not stand in the way of what is piped
+    west, south, east, north = box(*_BOUNDS).bounds
+    outline = shape(asked[0]["intersects"])
+    assert outline.bounds == pytest.approx((west, south, east, north), abs=1e-6)
+    data = re.findall(r'class="imagery"[^>]*base64,([^"]+)"', (tmp_path / "map.html").read_text())[0]
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    np.testing.assert_array_equal(picture[600, [200, 1000]], [[51, 76, 102], [204, 204, 204]])
