@@ -357,6 +357,12 @@ def test_a_gateway_open_to_everybody_must_be_asked_for() -> None:
         pass
 
 
+def test_a_port_in_use_is_said_to_be(gateway: Gateway) -> None:
+    options = ("--allow-anonymous", f"--grpc-port={gateway.grpc_port}")
+    with pytest.raises(AssertionError, match="ended with 2"), Gateway(options):
+        pass
+
+
 def test_binary_tensors_of_a_request_are_taken_as_they_are(
     gateway: Gateway, tiny_server: TritonServer, picture: bytes
 ) -> None:
