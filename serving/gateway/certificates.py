@@ -6,9 +6,20 @@ import asyncio
 import ssl
 from pathlib import Path
 
+from sat2sound.errors import ConfigurationError
 from sat2sound.serving.gateway.logs import LOGGER
 
 CHECK_SECONDS = 1.0  # a renewed certificate is shown to new connections this much later at most
+
+
+def check(certificate: Path, key: Path) -> None:
+    """Raises ConfigurationError if the files are not a certificate and its key."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"{certificate} and {key} are not a certificate and its key in PEM: {error.strerror or error}"
+        ) from None
 
 
 async def follow(context: ssl.SSLContext, certificate: Path, key: Path) -> None:

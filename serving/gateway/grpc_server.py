@@ -18,6 +18,7 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 
 from sat2sound.clients.errors import RequestCancelled
 from sat2sound.contract import MODELS
+from sat2sound.errors import ConfigurationError
 from sat2sound.serving.gateway.capacity import Capacity
 from sat2sound.serving.gateway.context import CURRENT, from_headers
 from sat2sound.serving.gateway.errors import answer_for, message_for
@@ -133,9 +134,12 @@ def grpc_server(
     add_GRPCInferenceServiceServicer_to_server(Service(data_plane, triton, settings.model_name), server)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"{host}:{settings.grpc_port}"
-    if settings.tls_certificate_file is None:
-        return server, server.add_insecure_port(address)
-    return server, server.add_secure_port(address, _credentials(settings))
+    try:
+        if settings.tls_certificate_file is None:
+            return server, server.add_insecure_port(address)
+        return server, server.add_secure_port(address, _credentials(settings))
+    except RuntimeError as error:
+        raise ConfigurationError(f"the gateway cannot listen on {address} for gRPC; is the port in use?") from error
 
 
 def _credentials(settings: GatewaySettings) -> grpc.ServerCredentials:

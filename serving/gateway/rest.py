@@ -22,7 +22,7 @@ from kserve.protocol.rest.v2_endpoints import register_v2_endpoints
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp
 
-from sat2sound.errors import Sat2SoundError
+from sat2sound.errors import ConfigurationError, Sat2SoundError
 from sat2sound.serving.gateway.certificates import follow
 from sat2sound.serving.gateway.context import current
 from sat2sound.serving.gateway.errors import RETRY_AFTER_SECONDS, answer_for, message_for
@@ -85,11 +85,15 @@ async def _answer_invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A bound TCP socket; port 0 gets a free one. Raises OSError."""
+    """A bound TCP socket; port 0 gets a free one. Raises ConfigurationError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((host, port))
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise ConfigurationError(f"the gateway cannot listen on {host}:{port} for HTTP: {error.strerror}") from None
     return bound
 
 

@@ -28,6 +28,7 @@ from sat2sound.contract import MODELS  # noqa: E402
 from sat2sound.errors import ConfigurationError  # noqa: E402
 from sat2sound.satellite_types import satellite_type  # noqa: E402
 from sat2sound.serving.gateway.capacity import Capacity  # noqa: E402
+from sat2sound.serving.gateway.certificates import check  # noqa: E402
 from sat2sound.serving.gateway.grpc_server import GrpcGuard, grpc_server  # noqa: E402
 from sat2sound.serving.gateway.guard import Guard  # noqa: E402
 from sat2sound.serving.gateway.images import ImageStores  # noqa: E402
@@ -59,6 +60,8 @@ class GatewayServer(ModelServer):  # type: ignore[misc]
         self.settings = settings
         self._tokens = Tokens(settings.token_file)
         self._kind = satellite_type(settings.satellite)
+        if settings.tls_certificate_file is not None and settings.tls_key_file is not None:
+            check(settings.tls_certificate_file, settings.tls_key_file)
         if settings.model_name in MODELS:
             raise ConfigurationError(
                 f"--model-name {settings.model_name} is the name of one of Triton's models; choose another"

@@ -184,9 +184,9 @@ def test_a_body_of_unknown_length_is_bounded_too(gateway: Gateway) -> None:
 
 
 def test_a_body_that_does_not_arrive_gives_its_place_back(gateway: Gateway) -> None:
-    # As many as there are places: without an end to their patience they would keep everybody else out.
+    # As many as are answered at once: without an end to the patience with them they would keep everybody else out.
     connections = []
-    for _ in range(128):
+    for _ in range(64):
         connection = http.client.HTTPConnection("127.0.0.1", gateway.http_port, timeout=30)
         connection.putrequest("POST", "/v1/models/sat2sound:predict")
         for name, value in (("Authorization", f"Bearer {TOKEN}"), ("Content-Length", "1000")):
@@ -198,7 +198,7 @@ def test_a_body_that_does_not_arrive_gives_its_place_back(gateway: Gateway) -> N
         answer = connection.getresponse()
         found.append((answer.status, "body did not arrive within 10 seconds" in json.loads(answer.read())["error"]))
         connection.close()
-    assert found == [(408, True)] * 128
+    assert found == [(408, True)] * 64
     assert gateway.request("GET", "/v1/models").status == 200
 
 
@@ -354,6 +354,12 @@ def test_without_triton_it_is_not_ready_and_says_so(picture: bytes) -> None:
 
 def test_a_gateway_open_to_everybody_must_be_asked_for() -> None:
     with pytest.raises(AssertionError, match="ended with 2"), Gateway(()):
+        pass
+
+
+def test_a_port_in_use_is_said_to_be(gateway: Gateway) -> None:
+    options = ("--allow-anonymous", f"--grpc-port={gateway.grpc_port}")
+    with pytest.raises(AssertionError, match="ended with 2"), Gateway(options):
         pass
 
 
