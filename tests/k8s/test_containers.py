@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import shutil
+import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -39,6 +44,27 @@ def test_what_is_copied_and_installed_exists(name: str) -> None:
     # Roots of packages that setuptools maps must be there when the project is built.
     assert {"sat2sound", "export", "serving", "clients"} <= set(re.findall(r"^COPY (\S+) ", text, re.MULTILINE))
     assert re.search(r"^USER 1000:1000$", text, re.MULTILINE)
+
+
+def test_pinning_reaches_every_image(tmp_path: Path) -> None:
+    """In place of a registry: a `crane` that answers each question with a digest of its own."""
+    tree = Path(shutil.copytree(K8S, tmp_path / "k8s"))
+    crane = tmp_path / "bin" / "crane"
+    crane.parent.mkdir()
+    crane.write_text('#!/bin/sh\necho "sha256:$(printf %s "$2" | sha256sum | cut -c1-64)"\n')
+    crane.chmod(0o755)
+    if shutil.which("kustomize") is None:
+        pytest.skip("kustomize is not installed")
+    environment = {**os.environ, "PATH": f"{crane.parent}:{os.environ['PATH']}"}
+    script = ["sh", str(tree / "pin_images.sh")]
+    assert subprocess.run(script, capture_output=True, env=environment, check=False).returncode == 2
+    subprocess.run([*script, "registry.test/x", "1.2.3"], capture_output=True, env=environment, check=True)
+    for overlay in ("gpu", "kserve-gpu"):
+        command = ["kustomize", "build", str(tree / "overlays" / overlay)]
+        built = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found = set(re.findall(r"image: (\S+)", built))
+        expected = {name: hashlib.sha256(f"registry.test/x/{name}:1.2.3".encode()).hexdigest() for name in FILES}
+        assert found == {f"registry.test/x/{name}@sha256:{expected[name]}" for name in ("triton", "gateway")}
 
 
 def test_python_images_have_the_python_of_the_list() -> None:
