@@ -108,6 +108,7 @@ def caption(
         id_column=id_column,
         split=split,
     )
+    next(job.rows())  # a wrong path is told before a large model is loaded
     columns = SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn()
     with (
         _captioner(model, endpoint, os.environ.get(token_variable), timeout, batch) as captioner,

@@ -103,8 +103,8 @@ def _prepare(
 ) -> tuple[Task, Optimisation]:
     if isinstance(recipe, PairRecipe):
         return _pairs(recipe, model, sources, machine, say)
-    if sources.stream is not None:
-        raise ConfigurationError("the starter's data are not streamed; leave out --stream")
+    if sources.stream is not None or sources.image_captions is not None:
+        raise ConfigurationError("the starter has data and captions of its own; leave out --stream and --captions")
     captions = sources.captions or read_caption_files()
     images, recordings, val, texts = _starter_data(Path(sources.data), captions, model.config, say)
     if isinstance(recipe, SoundRecipe):
