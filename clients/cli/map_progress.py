@@ -51,6 +51,16 @@ def cells_progress(what: str, unit: str = "cells") -> Iterator[Report]:
         yield report
 
 
+def missing_notes(counts: dict[Status, int]) -> list[str]:
+    """What a person should know who asks a map that is not whole."""
+    absent = [f"{counts[status]:,} are {status.name.lower()}" for status in (Status.PENDING, Status.FAILED)
+              if counts[status]]  # fmt: skip
+    if not absent:
+        return []
+    said = f"of {sum(counts.values()):,} cells {' and '.join(absent)}, and have no score"
+    return [f"{said} (`map embed` goes on with the pending ones, with --retry-failed also with the failed ones)"]
+
+
 def print_report(report: EmbeddingReport, as_json: bool) -> None:
     """What was done and what is missing."""
     if as_json:

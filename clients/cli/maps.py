@@ -182,8 +182,8 @@ def query(
 
     [cyan]sat2sound map query area.zarr --text traffic --out map.tif --top places.geojson --zones districts.geojson[/]
     """
-    from sat2sound.clients.cli.map_progress import cells_progress
-    from sat2sound.clients.cli.terminal import Steps, print_json
+    from sat2sound.clients.cli.map_progress import cells_progress, missing_notes
+    from sat2sound.clients.cli.terminal import Steps, print_json, print_notes
     from sat2sound.clients.client import Sat2SoundClient
     from sat2sound.clients.maps.answer import answer_queries
     from sat2sound.clients.maps.places import best_places, write_geojson
@@ -201,6 +201,7 @@ def query(
     _check_target("--zones-out", zones_out)
     opened = open_map_store(store)
     layer = read_zones(zones) if zones else None  # before the work: it may be unusable
+    print_notes(missing_notes(opened.counts()), stderr=True)
     with (
         chosen_server(server, Steps()) as found,
         Sat2SoundClient(found.url) as client,

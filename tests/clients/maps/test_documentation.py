@@ -96,4 +96,7 @@ def test_the_item_is_valid_stac(folder: Path) -> None:
     assert item.properties["sat2sound:cells"]["pending"] == 0
     assert item.bbox is not None
     assert 14.9 < item.bbox[0] < item.bbox[2] < 15.1
+    # Its extensions' schemas are on the network; that of STAC itself comes with pystac.
+    item.stac_extensions = []
+    assert item.validate() == ["https://schemas.stacspec.org/v1.1.0/item-spec/json-schema/item.json"]
     assert [link.rel for link in item.links if link.rel != "self"] == ["emb:model", "emb:source-data"]

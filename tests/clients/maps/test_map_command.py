@@ -45,6 +45,10 @@ def test_a_report_of_what_is_missing(tiny_server: Any, tmp_path: Path) -> None:
     assert "a.zarr: 80 of 81 cells embedded" in done.stdout
     assert "1 failed (masked; --retry-failed takes them up again): the imagery cannot be read" in done.stdout
     assert "81/81" in done.stderr  # the progress bar
+    query = ["map", "query", str(tmp_path / "a.zarr"), "--text", "a", "--out", str(tmp_path / "a-map.tif"), *embed[-2:]]
+    asked = CliRunner().invoke(app, query, catch_exceptions=False)
+    assert asked.exit_code == 0, asked.stderr
+    assert "of 81 cells 1 are failed, and have no score" in " ".join(asked.stderr.split())
     raster.write_bytes(whole)
     report = json.loads(run(*embed, "--retry-failed", "--json", cwd=tmp_path).stdout)
     assert report["complete"] is True
