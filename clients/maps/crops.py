@@ -42,10 +42,13 @@ def block_crops(
     uint8 [n, 224, 224, 3] in row order, and bool [height, width] with n true cells. Raises OSError, ImageryError.
     """
     view = _view(imagery, grid, footprint, block)
-    crops, shown = [], np.zeros_like(wanted)
-    for (row, column), window in _windows(grid, footprint, block):
-        if wanted[row, column] and view.valid[window].mean() >= min_valid:
-            image = Image.fromarray(view.pixels[window])
+    picture, side = Image.fromarray(view.pixels), footprint.pixels
+    crops, shown, complete = [], np.zeros_like(wanted), view.valid.all()
+    for (row, column), (top, left) in _corners(grid, footprint, block):
+        if not wanted[row, column]:
+            continue
+        if complete or view.valid[top : top + side, left : left + side].mean() >= min_valid:
+            image = picture.crop((left, top, left + side, top + side))
             crops.append(crop_and_resize(image, footprint.satellite, footprint.zoom_level))
             shown[row, column] = True
     pixels = np.stack(crops) if crops else np.empty((0, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
@@ -63,10 +66,9 @@ def _view(imagery: Imagery, grid: Grid, footprint: Footprint, block: Block) -> V
     return imagery.view(grid.crs, Affine(native, 0, left, 0, -native, top), height, width)
 
 
-def _windows(grid: Grid, footprint: Footprint, block: Block) -> Iterator[tuple[tuple[int, int], tuple[slice, slice]]]:
-    """Row and column in the block, and the crop's place in the picture: to the nearest pixel."""
-    step, side = grid.spacing / footprint.metres_per_pixel, footprint.pixels
+def _corners(grid: Grid, footprint: Footprint, block: Block) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Row and column in the block, and top and left of the crop in the picture: to the nearest pixel."""
+    step = grid.spacing / footprint.metres_per_pixel
     for row in range(block.height):
         for column in range(block.width):
-            top, left = round(row * step), round(column * step)
-            yield (row, column), (slice(top, top + side), slice(left, left + side))
+            yield (row, column), (round(row * step), round(column * step))

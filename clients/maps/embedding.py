@@ -216,8 +216,12 @@ def _forget_failures(store: MapStore) -> None:
 def _cluster(settings: RunSettings) -> Iterator[Client]:
     """A client of the named scheduler, or of a local cluster that ends with the run."""
     workers = settings.workers or max(1, (os.cpu_count() or 1) // 4)
-    quiet = {"distributed.worker.memory.terminate": False, "distributed.comm.retry.count": 3}
-    with dask.config.set(quiet):
+    settled = {
+        "distributed.worker.memory.terminate": False,
+        "distributed.comm.retry.count": 3,
+        "distributed.worker.profile.enabled": False,  # samples all threads a hundred times a second, for a dashboard
+    }
+    with dask.config.set(settled):
         if settings.scheduler:
             try:
                 client = Client(settings.scheduler, timeout="10s", set_as_default=False)

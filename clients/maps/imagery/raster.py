@@ -1,4 +1,4 @@
-"""A GeoTIFF or COG, local or over HTTP, read through a warping view: any CRS, size, band order and data type."""
+"""A GeoTIFF or COG, local or over HTTP: any CRS, size, band order and data type."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import rasterio
 from pyproj import Transformer
-from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
-from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 from shapely.geometry import box
 
@@ -25,6 +22,7 @@ from sat2sound.clients.maps.grid import scale_error, utm
 from sat2sound.clients.maps.imagery.addresses import without_secrets
 from sat2sound.clients.maps.imagery.bands import choose_bands, colour_notes
 from sat2sound.clients.maps.imagery.base import ImageryFacts, View
+from sat2sound.clients.maps.imagery.reading import read_bands
 from sat2sound.clients.maps.imagery.stretch import Range, find_range, to_bytes
 from sat2sound.errors import InvalidInput
 
@@ -102,8 +100,8 @@ class RasterImagery:
         bands = list(self.bands or (1, 2, 3))
         for attempt in range(1, _TRIES + 1):
             try:
-                with self._opened() as raster, _warped(raster, crs, transform, height, width) as warped:
-                    values, valid = warped.read(bands), _valid(raster, warped)
+                with self._opened() as raster:
+                    values, valid = read_bands(raster, bands, crs, transform, height, width)
                 break
             except RasterioError as error:
                 if attempt == _TRIES:
@@ -111,7 +109,8 @@ class RasterImagery:
         if np.issubdtype(values.dtype, np.floating):
             valid &= np.isfinite(values).all(axis=0)
         pixels = to_bytes(values, self.value_range)
-        pixels[~valid] = 0
+        if not valid.all():
+            pixels[~valid] = 0
         return View(pixels, valid)
 
     def to_json(self) -> dict[str, Any]:
@@ -128,32 +127,6 @@ class RasterImagery:
         """Only GTiff: a file must not be able to make GDAL open others, as some of its text formats do."""
         with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), rasterio.open(self.path, driver="GTiff") as raster:
             yield raster
-
-
-def _warped(raster: Any, crs: str, transform: Affine, height: int, width: int) -> Any:
-    return WarpedVRT(
-        raster,
-        crs=crs,
-        transform=transform,
-        height=height,
-        width=width,
-        resampling=Resampling.cubic,
-        add_alpha=raster.nodata is None and _alpha(raster) is None,
-    )
-
-
-def _alpha(raster: Any) -> int | None:
-    """The number of the band that says what is there, from 1."""
-    kinds = [kind.name for kind in raster.colorinterp]
-    return kinds.index("alpha") + 1 if "alpha" in kinds else None
-
-
-def _valid(raster: Any, warped: Any) -> npt.NDArray[np.bool_]:
-    """Where a view of `_warped` shows the raster, and the raster has data: bool [H, W]."""
-    if raster.nodata is not None:
-        return np.asarray(warped.dataset_mask() > 0)
-    # Not the mask that GDAL makes of it: for other types than 8 and 16 bits unsigned it says that all is valid.
-    return np.asarray(warped.read(_alpha(raster) or warped.count) > 0)
 
 
 def _overview(raster: Any, bands: tuple[int, ...]) -> tuple[Any, Any]:
