@@ -35,7 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_commands(folder: Path, tiny_server: Any) -> None:
+@pytest.fixture(scope="module")
+def after_commands(folder: Path, tiny_server: Any) -> Path:
+    """The folder after the documentation's commands."""
     (block,) = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
     program = Path(sys.executable).with_name("sat2sound")
     environment = {**os.environ, "SAT2SOUND_SERVER": tiny_server.grpc_url}
@@ -56,6 +58,11 @@ def test_commands(folder: Path, tiny_server: Any) -> None:
         assert written.exists()
         if written.suffix == ".tif":
             assert cog_validate(written, strict=True)[0]
+    return folder
+
+
+def test_commands(after_commands: Path) -> None:
+    folder = after_commands
     with rasterio.open(folder / "map.tif") as raster:
         assert raster.descriptions == ("waves on a beach", "traffic", "gulls.wav")
     places = json.loads((folder / "places.geojson").read_text())["features"]
@@ -87,10 +94,10 @@ def test_the_example(tiny_server: Any, tmp_path: Path) -> None:
         assert raster.crs.to_epsg() == 32614
 
 
-def test_the_item_is_valid_stac(folder: Path) -> None:
+def test_the_item_is_valid_stac(after_commands: Path) -> None:
     import pystac
 
-    item = pystac.Item.from_file(str(folder / "town.stac.json"))
+    item = pystac.Item.from_file(str(after_commands / "town.stac.json"))
     assert item.assets["embeddings"].media_type == "application/vnd.zarr; version=3"
     assert item.properties["emb:dimensions"] == 256
     assert item.properties["sat2sound:cells"]["pending"] == 0
