@@ -137,13 +137,9 @@ def _overview(raster: Any, bands: tuple[int, ...]) -> tuple[Any, Any]:
 
 
 def _facts(raster: Any, notes: list[str]) -> ImageryFacts:
-    left, bottom, right, top = raster.bounds  # rows may go north
-    left, right, bottom, top = (
-        min(left, right),
-        max(left, right),
-        min(bottom, top),
-        max(bottom, top),
-    )  # rows may go north
+    left, bottom, right, top = raster.bounds
+    left, right = min(left, right), max(left, right)
+    bottom, top = min(bottom, top), max(bottom, top)  # rows may go north
     west, south, east, north = transform_bounds(raster.crs, LONGITUDE_LATITUDE, left, bottom, right, top)
     if not all(math.isfinite(value) for value in (west, south, east, north)) or west > east:
         raise InvalidInput(
