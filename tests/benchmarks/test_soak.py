@@ -45,8 +45,8 @@ def test_a_short_soak_is_clean(gateway: Gateway, tiny_server: TritonServer) -> N
     options = argparse.Namespace(seconds=SECONDS, factor=2.0, capacity_seconds=1.0, callers=8, every=0.3, gsd=20.0)
     ready_url = f"http://127.0.0.1:{gateway.http_port}/v2/health/ready"
     document = asyncio.run(soak(options, f"127.0.0.1:{gateway.grpc_port}", ready_url, programs))
-    # How much is sent and answered, and what memory does, takes minutes to judge (`make soak`): seconds say how busy the
-    # machine is. What is answered is right at any speed.
+    # How much is sent and answered, and what memory does, takes minutes to judge (`make soak`): seconds say how busy
+    # the machine is. What is answered is right at any speed.
     assert [problem for problem in document["violations"] if not problem.startswith(("only ", "memory of "))] == []
     assert document["answered"] + document["refused"] == document["asked"]
     assert document["answered"] > 0
