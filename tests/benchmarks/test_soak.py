@@ -48,6 +48,7 @@ def test_a_short_soak_is_clean(gateway: Gateway, tiny_server: TritonServer) -> N
     # How much is sent and answered, and what memory does, takes minutes to judge (`make soak`): seconds say how busy
     # the machine is. What is answered is right at any speed.
     assert [problem for problem in document["violations"] if not problem.startswith(("only ", "memory of "))] == []
+    assert document["asked"] > 1.9 * document["load"]["capacity"] * SECONDS
     assert document["answered"] + document["refused"] == document["asked"]
     assert document["answered"] > 0
     assert document["refused"] > 0
