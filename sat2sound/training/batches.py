@@ -40,7 +40,10 @@ class Sounds:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images float32 [B, 3, S, S] normalised, conditions float32 [B, 7], and per row its scene and a caption of it."""
+    """Images float32 [B, 3, S, S] normalised, conditions float32 [B, 7], and per row its scene and a caption of it.
+
+    labels_only: nothing but the scenes' labels is to be learned from it.
+    """
 
     images: Tensor
     conditions: Tensor
@@ -49,6 +52,7 @@ class Batch:
     ids: tuple[int, ...]
     mixing: Mixing | None
     sounds: Sounds | None
+    labels_only: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,7 +99,8 @@ class Batches:
         )
         images = normalise(views)
         scenes = tuple(self.scenes[index] for index in ids)
-        with_audio = step % recipe.audio_every == 0
+        labels_only = epoch < recipe.label_epochs
+        with_audio = not labels_only and step % recipe.audio_every == 0
         mixing = None if with_audio or random.random() >= recipe.mixing else draw_mixing(images, random)
         return Batch(
             images=mixing.apply(images) if mixing else images,
@@ -105,13 +110,16 @@ class Batches:
             ids=tuple(int(index) for index in ids),
             mixing=mixing,
             sounds=self._sounds(scenes, random) if with_audio else None,
+            labels_only=labels_only,
         )
 
     @property
     def largest(self) -> int:
         """A step whose batch is as large as any: of the largest images, with recordings."""
-        sizes = [phase.image_size for phase in self.recipe.phases]
-        before = sum(phase.epochs for phase in self.recipe.phases[: sizes.index(max(sizes))]) * self.steps_per_epoch
+        recipe = self.recipe
+        sizes = [phase.image_size for phase in recipe.phases]
+        earlier = sum(phase.epochs for phase in recipe.phases[: sizes.index(max(sizes))])
+        before = (recipe.label_epochs + earlier) * self.steps_per_epoch
         return -(-before // self.recipe.audio_every) * self.recipe.audio_every
 
     def _sounds(self, scenes: tuple[str, ...], random: np.random.Generator) -> Sounds | None:

@@ -47,15 +47,18 @@ class Objective:
         """Scalars by name; "total" is what is minimised. random: for dropping tokens of captions."""
         recipe, scales = self.recipe, self.model.logit_scales
         tokens = self.model.encode_normalised(batch.images, batch.conditions)
-        satellite = self.model.raw_satellite(tokens)
-        captions = self._embed(batch.captions, random)
-        device = satellite.device
-        targets = shared_targets(batch.scenes).to(device)
-        scenes = torch.tensor([self.classifiers.scenes[scene] for scene in batch.scenes], device=device)
+        scenes = torch.tensor([self.classifiers.scenes[scene] for scene in batch.scenes], device=tokens.device)
         classes = functional.one_hot(scenes, len(self.classifiers.scenes)).to(torch.float32)
         if batch.mixing is not None:
-            targets, classes = batch.mixing.targets(targets), batch.mixing.targets(classes)
+            classes = batch.mixing.targets(classes)
         auxiliary = self._classify(self.classifiers.image(tokens.mean(dim=1)), classes)
+        if batch.labels_only:
+            return {"auxiliary": auxiliary, "total": auxiliary}
+        satellite = self.model.raw_satellite(tokens)
+        captions = self._embed(batch.captions, random)
+        targets = shared_targets(batch.scenes).to(satellite.device)
+        if batch.mixing is not None:
+            targets = batch.mixing.targets(targets)
         terms: dict[str, Tensor] = {}
         if batch.sounds is None:
             terms["satellite_image_caption"] = contrastive_loss(satellite, captions, scales["fdt"], targets, PSEUDO)

@@ -27,7 +27,8 @@ KINDS = ("pairs", "scenes", "sounds")
 _POSITIVE = frozenset(
     (
         *("accumulate", "audio_every", "batch", "epochs", "evaluate_every", "gradient_norm", "image_size", "images"),
-        *("learning_rate", "partners", "recordings", "restart_steps", "validation_samples", "views", "warm_up_steps"),
+        *("label_learning_rate", "learning_rate", "partners", "recordings", "restart_steps", "validation_samples"),
+        *("views", "warm_up_steps"),
     )
 )
 _SHARES = frozenset(
@@ -173,8 +174,8 @@ def _out_of_range(recipe: Any, place: str) -> list[str]:
         name, value = f"{place}.{entry.name}", getattr(recipe, entry.name)
         if dataclasses.is_dataclass(value):
             problems += _out_of_range(value, name)
-        elif entry.name == "phases":
-            problems += [] if value else [f"{name} are none, expected at least one"]
+        elif entry.name in ("phases", "label_phases"):
+            problems += [] if value or entry.name != "phases" else [f"{name} are none, expected at least one"]
             for phase in value:
                 problems += _out_of_range(phase, name)
         elif entry.name == "zoom_levels" and not (value and all(1 <= level <= 10 for level in value)):

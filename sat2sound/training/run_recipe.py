@@ -127,14 +127,14 @@ def _prepare(
             learning_rate_at=alignment.learning_rate_at,
         )
     batches = Batches(images, recordings, captions.scenes, captions.sounds, recipe)
-    steps = recipe.steps(len(images.scenes))
+    count = len(images.scenes)
     return StarterTask(model, batches, texts, recipe, val), Optimisation(
-        steps=steps,
+        steps=recipe.steps(count),
         learning_rate=recipe.learning_rate,
         betas=(0.9, 0.98),
         weight_decay=recipe.weight_decay,
         gradient_norm=recipe.gradient_norm,
-        learning_rate_at=lambda step: recipe.learning_rate_at(step, steps),
+        learning_rate_at=lambda step: recipe.learning_rate_at(step, count),
     )
 
 
