@@ -53,12 +53,23 @@ def test_deeper_blocks_are_dropped_more_often() -> None:
 
 
 def test_schedule_warms_up_and_falls_to_almost_nothing() -> None:
-    recipe = Recipe(phases=(Phase(128, 10), Phase(224, 2)), batch=10, learning_rate=1e-3, warm_up_steps=10)
-    steps = recipe.steps(105)
-    assert steps == 120
-    rates = [recipe.learning_rate_at(step, steps) for step in range(steps)]
+    phases = (Phase(128, 10), Phase(224, 2))
+    recipe = Recipe(label_phases=(), phases=phases, batch=10, learning_rate=1e-3, warm_up_steps=10)
+    rates = [recipe.learning_rate_at(step, 105) for step in range(recipe.steps(105))]
+    assert len(rates) == 120
     assert rates[0] == pytest.approx(1e-4, rel=0.02)
     assert int(np.argmax(rates)) in (9, 10)
     assert all(later < earlier for earlier, later in itertools.pairwise(rates[10:]))
     assert rates[-1] < 2e-6
     assert [recipe.image_size(epoch) for epoch in (0, 9, 10, 11)] == [128, 128, 224, 224]
+
+
+def test_schedule_starts_again_after_the_labels() -> None:
+    both = Recipe((Phase(96, 3), Phase(160, 1)), (Phase(128, 2),), 10, label_learning_rate=2e-3, warm_up_steps=5)
+    assert (both.label_epochs, both.steps(105)) == (4, 60)
+    alone = Recipe((), (Phase(128, 2),), 10, warm_up_steps=5)
+    labels = Recipe((), both.label_phases, 10, learning_rate=2e-3, warm_up_steps=5)
+    rates = [both.learning_rate_at(step, 105) for step in range(60)]
+    assert rates[:40] == [labels.learning_rate_at(step, 105) for step in range(40)]
+    assert rates[40:] == [alone.learning_rate_at(step, 105) for step in range(20)]
+    assert [both.image_size(epoch) for epoch in range(6)] == [96, 96, 96, 160, 128, 128]

@@ -42,7 +42,7 @@ def test_all_that_come_with_the_package() -> None:
     assert load_recipe("starter-sounds").sounds == SoundRecipe()
     short = load_recipe("starter-short").scenes
     assert short is not None
-    assert short.phases == (Phase(96, 8),)
+    assert (short.label_phases, short.phases) == ((), (Phase(96, 8),))
 
 
 def test_three_formats_say_the_same(tmp_path: Path) -> None:

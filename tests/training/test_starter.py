@@ -36,12 +36,14 @@ TINY = dataclasses.replace(
 )
 RECIPE = Recipe(
     audio_warm_up=AudioWarmUp(steps=2, batch=3),
-    phases=(Phase(32, 2),),
+    label_phases=(Phase(32, 1),),
+    phases=(Phase(32, 1),),
     batch=12,
     recordings=3,
     audio_every=2,
     warm_up_steps=2,
     evaluate_every=1,
+    label_learning_rate=2e-3,
     learning_rate=2e-3,
 )
 ALL = read_caption_files()
@@ -83,7 +85,8 @@ def test_going_on_equals_never_having_stopped(data: Path, tmp_path: Path) -> Non
     """The audio encoder's warm-up, the moving average and the best score too."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     tiny(data, whole)
-    assert tiny(data, parts, stop_at=2).steps == 2  # within the first of two passes of three steps
+    assert tiny(data, parts, stop_at=2).steps == 2  # within the pass of labels; there are two passes of three steps
+    assert tiny(data, parts, stop_at=4).steps == 4  # within the other one
     tiny(data, parts)
     expected, found = weights(whole), weights(parts)
     assert {name.split(".")[1] for name in expected} == {"model", "average", "classifiers"}
@@ -106,7 +109,9 @@ def test_another_seed_gives_another_model(data: Path, tmp_path: Path) -> None:
 
 
 def test_it_learns_to_tell_the_scenes_apart(data: Path, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(RECIPE, phases=(Phase(32, 14),), mixing=0.0, drop_path=0.0, evaluate_every=14)
+    recipe = dataclasses.replace(
+        RECIPE, label_phases=(), phases=(Phase(32, 14),), mixing=0.0, drop_path=0.0, evaluate_every=14
+    )
     done = tiny(data, tmp_path, recipe)
     rows = [row for row in log(tmp_path) if "train/total" in row]
     first, last = rows[:3], rows[-3:]
@@ -117,6 +122,22 @@ def test_it_learns_to_tell_the_scenes_apart(data: Path, tmp_path: Path) -> None:
     best = load_model(tmp_path / BEST)
     assert best.config == TINY
     assert not best.training
+
+
+def test_labels_come_first_and_move_the_image_encoder_only(data: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, label_phases=(Phase(32, 12),), mixing=0.0, drop_path=0.0, evaluate_every=99)
+    tiny(data, tmp_path, recipe, stop_at=1)
+    before = weights(tmp_path)
+    tiny(data, tmp_path, recipe, stop_at=36)
+    moved = {name.split(".")[2] for name, value in weights(tmp_path).items() if not torch.equal(value, before[name])}
+    assert moved == {"satellite", "projector", "image"}
+    rows = [row for row in log(tmp_path) if "train/total" in row]
+    assert all(row["train/total"] == row["train/auxiliary"] for row in rows)
+    assert not any("train/satellite_image_caption" in row for row in rows)
+    losses = [float(row["train/total"]) for row in rows]
+    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
+    tiny(data, tmp_path, recipe)
+    assert sum("train/satellite_image_caption" in row for row in log(tmp_path)) == 3
 
 
 def test_another_recipe_in_the_same_folder_is_refused(data: Path, tmp_path: Path) -> None:
