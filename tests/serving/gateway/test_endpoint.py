@@ -49,6 +49,22 @@ def gateway(tiny_server: TritonServer, folder: Path) -> Iterator[Gateway]:
         yield running
 
 
+def assert_alike(found: Any, expected: Any) -> None:
+    """Equal but for float32's last digits: how many requests share a batch decides these."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            assert_alike(found[name], value)
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_alike(one, other)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, abs=2e-6)
+    else:
+        assert found == expected
+
+
 def base64_of(data: bytes) -> dict[str, str]:
     return {"b64": base64.b64encode(data).decode()}
 
@@ -238,12 +254,12 @@ def test_the_v2_protocol_asks_the_same_questions(gateway: Gateway, folder: Path,
     assert answer.status == 200, answer.body
     (output,) = answer.json["outputs"]
     assert (answer.json["id"], output["name"], output["shape"]) == ("q", "PREDICTIONS", [4, 1])
-    assert [json.loads(text) for text in output["data"]] == expected
+    assert_alike([json.loads(text) for text in output["data"]], expected)
     mixed = gateway.request("POST", path, json.dumps(instance_tensor("{", asked[0])).encode()).json
     unreadable, good = (json.loads(text) for text in mixed["outputs"][0]["data"])
     assert unreadable["error"]["status"] == 400
     assert "no JSON" in unreadable["error"]["message"]
-    assert good == expected[0]
+    assert_alike(good, expected[0])
     described = gateway.request("GET", "/v2/models/sat2sound").json
     assert described["inputs"] == [{"name": "INSTANCES", "datatype": "BYTES", "shape": [-1]}]
     assert described["outputs"] == [{"name": "PREDICTIONS", "datatype": "BYTES", "shape": [-1]}]
