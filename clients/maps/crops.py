@@ -43,16 +43,17 @@ def block_crops(
     """
     view = _view(imagery, grid, footprint, block)
     picture, side = Image.fromarray(view.pixels), footprint.pixels
-    crops, shown, complete = [], np.zeros_like(wanted), view.valid.all()
+    pixels = np.empty((int(wanted.sum()), IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    shown, count, complete = np.zeros_like(wanted), 0, view.valid.all()
     for (row, column), (top, left) in _corners(grid, footprint, block):
         if not wanted[row, column]:
             continue
         if complete or view.valid[top : top + side, left : left + side].mean() >= min_valid:
             image = picture.crop((left, top, left + side, top + side))
-            crops.append(crop_and_resize(image, footprint.satellite, footprint.zoom_level))
+            pixels[count] = crop_and_resize(image, footprint.satellite, footprint.zoom_level)
             shown[row, column] = True
-    pixels = np.stack(crops) if crops else np.empty((0, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-    return pixels, shown
+            count += 1
+    return pixels[:count], shown
 
 
 def _view(imagery: Imagery, grid: Grid, footprint: Footprint, block: Block) -> View:

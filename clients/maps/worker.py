@@ -13,6 +13,7 @@ from distributed import WorkerPlugin, get_worker
 
 from sat2sound.clients.client import Sat2SoundClient
 from sat2sound.clients.errors import ClientError, InvalidItems, InvalidRequest, RequestTooLarge, ServerFault
+from sat2sound.clients.maps.allocation import keep_freed_memory
 from sat2sound.clients.maps.crops import block_crops
 from sat2sound.clients.maps.errors import ImageryError
 from sat2sound.clients.maps.grid import Block
@@ -57,6 +58,10 @@ class RunPlugin(WorkerPlugin):
 
     def __init__(self, work: Work) -> None:
         self.work = work
+
+    def setup(self, worker: object) -> None:
+        """Called by Dask in the worker's process."""
+        keep_freed_memory()
 
 
 def embed_for_run(run: str, block: Block, wanted: npt.NDArray[np.bool_]) -> BlockResult:
