@@ -44,20 +44,24 @@ def test_a_short_soak_is_clean(gateway: Gateway, tiny_server: TritonServer) -> N
     # Twice the capacity: on a busy machine the two measurements of it differ more than in minutes.
     options = argparse.Namespace(seconds=SECONDS, factor=2.0, capacity_seconds=1.0, callers=8, every=0.3, gsd=20.0)
     ready_url = f"http://127.0.0.1:{gateway.http_port}/v2/health/ready"
-    document = asyncio.run(soak(options, f"127.0.0.1:{gateway.grpc_port}", ready_url, programs))
-    # How much is sent and answered, and what memory does, takes minutes to judge (`make soak`): seconds say how busy
-    # the machine is. What is answered is right at any speed.
-    assert [problem for problem in document["violations"] if not problem.startswith(("only ", "memory of "))] == []
+    # Answers are right at any speed. How much is sent and answered, and what memory does, says in seconds also what
+    # else the machine did: one of three runs must meet these bounds.
+    for _ in range(3):
+        document = asyncio.run(soak(options, f"127.0.0.1:{gateway.grpc_port}", ready_url, programs))
+        assert [problem for problem in document["violations"] if not problem.startswith(("only ", "memory of "))] == []
+        assert document["answered"] + document["refused"] == document["asked"]
+        assert document["refused"] > 0
+        if document["violations"] == []:
+            break
+    assert document["violations"] == []
     assert document["asked"] > 1.9 * document["load"]["capacity"] * SECONDS
-    assert document["answered"] + document["refused"] == document["asked"]
-    assert document["answered"] > 0
-    assert document["refused"] > 0
+    assert document["answered"] > 0.4 * document["load"]["capacity"] * SECONDS
     assert sum(document["answered_by_method"].values()) == document["answered"]
-    assert all(len(values) > 5 for values in document["memory"]["megabytes"].values())
+    assert all(len(values) > 2 for values in document["memory"]["megabytes"].values())
     assert set(document["memory"]["megabytes"]) == set(programs)
     table = as_table(document)
     assert f"{document['refused']:,} refused (ServerOverloaded)" in table
-    assert table.endswith("Nothing is violated.\n") == (not document["violations"])
+    assert table.endswith("Nothing is violated.\n")
 
 
 def test_every_ensemble_is_asked() -> None:
