@@ -41,7 +41,7 @@ from sat2sound.clients.servers import chosen_server
 from sat2sound.configs import load_config
 
 _CRS, _LEFT, _TOP = "EPSG:32614", 500_000.0, 4_400_000.0
-_TURNS = 3
+_TURNS = 5
 
 
 def embedding_speed(folder: Path, cells: int, server: str | None) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,6 +19,8 @@ from sat2sound.preprocessing import crop_and_resize
 
 MAX_BLOCK_SIDE = 8  # cells: 64 crops, a few requests
 MAX_VIEW_PIXELS = 3072  # longest side of one picture: 28 MB of colours
+# Blocks take turns: all at once, as at the start of a run, the first would reach the server no sooner than the last.
+_turn = threading.Semaphore(max(1, (os.cpu_count() or 1) // 2))
 
 
 def block_side(grid: Grid, footprint: Footprint) -> int:
@@ -41,7 +45,17 @@ def block_crops(
     wanted: bool [height, width] of the block. min_valid: share of a crop's pixels that must have data. Returns pixels
     uint8 [n, 224, 224, 3] in row order, and bool [height, width] with n true cells. Raises OSError, ImageryError.
     """
-    view = _view(imagery, grid, footprint, block)
+    if imagery.remote:  # several wait for the network together
+        view = _view(imagery, grid, footprint, block)
+        with _turn:
+            return _cut(view, grid, footprint, block, wanted, min_valid)
+    with _turn:
+        return _cut(_view(imagery, grid, footprint, block), grid, footprint, block, wanted, min_valid)
+
+
+def _cut(
+    view: View, grid: Grid, footprint: Footprint, block: Block, wanted: npt.NDArray[np.bool_], min_valid: float
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     picture, side = Image.fromarray(view.pixels), footprint.pixels
     pixels = np.empty((int(wanted.sum()), IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     shown, count, complete = np.zeros_like(wanted), 0, view.valid.all()

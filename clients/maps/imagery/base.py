@@ -39,6 +39,11 @@ class ImageryFacts:
 class Imagery(Protocol):
     """A source: small, immutable and picklable, so that worker processes can open it for themselves."""
 
+    @property
+    def remote(self) -> bool:
+        """Whether a view waits for a network, and does not keep a processor busy instead."""
+        ...
+
     def facts(self) -> ImageryFacts:
         """Look at the source. Raises InvalidInput or ImageryError."""
         ...

@@ -19,7 +19,7 @@ from shapely.geometry import box
 
 from sat2sound.clients.maps.area import LONGITUDE_LATITUDE, Area
 from sat2sound.clients.maps.grid import scale_error, utm
-from sat2sound.clients.maps.imagery.addresses import without_secrets
+from sat2sound.clients.maps.imagery.addresses import NETWORK, without_secrets
 from sat2sound.clients.maps.imagery.bands import choose_bands, colour_notes
 from sat2sound.clients.maps.imagery.base import ImageryFacts, View
 from sat2sound.clients.maps.imagery.reading import read_bands
@@ -40,6 +40,11 @@ class RasterImagery:
     path: str
     bands: tuple[int, ...] | None = None
     value_range: Range | None = None
+
+    @property
+    def remote(self) -> bool:
+        """By its address."""
+        return self.path.startswith(NETWORK)
 
     def prepared(self) -> tuple[RasterImagery, ImageryFacts]:
         """Itself with everything decided that can be, and the facts. Raises InvalidInput."""

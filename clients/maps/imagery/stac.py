@@ -56,6 +56,11 @@ class StacImagery:
     items: tuple[str, ...] = field(repr=False)
     value_range: Range
 
+    @property
+    def remote(self) -> bool:
+        """Yes."""
+        return True
+
     def facts(self) -> ImageryFacts:
         """What the items say."""
         items = self._items()

@@ -62,6 +62,11 @@ class TiledImagery:
                 f"the finest zoom level is {self.max_zoom}", expected="1 to 24", fix="look it up at the service"
             )
 
+    @property
+    def remote(self) -> bool:
+        """Yes."""
+        return True
+
     def facts(self) -> ImageryFacts:
         """Nothing is asked of the service: it covers the world, at a scale that depends on the latitude."""
         scale = _WORLD_METRES_PER_PIXEL / 2**self.max_zoom
