@@ -1,6 +1,6 @@
 """Speed and memory of maps, in one run: embedding beside plain requests, queries over one and ten million cells.
 
-    python -m benchmarks.maps [--cells 640] [--server HOST:PORT] [--skip-embedding] [--out build/bench-maps]
+    python -m benchmarks.maps [--cells 1920] [--server HOST:PORT] [--skip-embedding] [--out build/bench-maps]
 
 Embedding: images per second of a map's whole run (start of the workers, reading, cropping, requests, writing) over
 images per second of `Sat2SoundClient.embed_pixels` with the same pixels and as many requests in flight, in turns.
@@ -152,7 +152,7 @@ def query_speed(folder: Path, cells: int) -> dict[str, float]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, default=640)
+    parser.add_argument("--cells", type=int, default=1920)
     parser.add_argument("--query-cells", type=int, nargs="*", default=[1_000_000, 10_000_000])
     parser.add_argument("--server")
     parser.add_argument("--skip-embedding", action="store_true")
