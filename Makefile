@@ -48,10 +48,8 @@ format: setup-all  ## let ruff format and mend what it can
 parity: setup-all  ## compare with the published model's numbers [DIR=../shared/parity]
 	@.venv/bin/python tests/parity.py $(or $(DIR),../shared/parity)
 
-train-starter: setup-all  ## train the starter again from DATA (default ../shared/data); hours on 2 cores; goes on if it was stopped [TRAIN_OPTIONS=..]
+train-starter: setup-all  ## train the starter again from DATA (default ../shared/data); one to three hours; goes on if stopped [TRAIN_OPTIONS=..]
 	@$(SAT2SOUND) train --config starter --data $(or $(DATA),../shared/data) --out build/training --resume $(TRAIN_OPTIONS)
-	@$(SAT2SOUND) train --config starter-sounds --data $(or $(DATA),../shared/data) --out build/training-sounds --resume \
-	    --start-from build/training/best.safetensors $(TRAIN_OPTIONS)
 
 train-starter-short: setup-all  ## minutes of the same on few, small images: far from the starter, far above chance
 	@$(SAT2SOUND) train --config starter-short --data $(or $(DATA),../shared/data) --out build/training-short --resume

@@ -41,7 +41,7 @@ _SHARES = frozenset(
 
 @dataclass(frozen=True)
 class SoundRecipe:
-    """The starter's second stage: the audio encoder's warm-up, then its alignment."""
+    """The starter's sounds alone: the audio encoder's warm-up, then its alignment."""
 
     warm_up: AudioWarmUp = field(default_factory=AudioWarmUp)
     alignment: SoundAlignment = field(default_factory=SoundAlignment)
@@ -51,7 +51,7 @@ class SoundRecipe:
 @dataclass(frozen=True)
 class RecipeFile:
     """model: name of a configuration, or its JSON file. One of: pairs (any dataset of places and recordings, as
-    published), scenes (the starter), sounds (its second stage)."""
+    published), scenes (the starter), sounds (its sounds alone)."""
 
     model: str
     pairs: PairRecipe | None = None

@@ -1,4 +1,4 @@
-"""What the starter's second stage sees: embedded views of images that stay where they are, and views of recordings."""
+"""What the starter's sound stage sees: embedded views of images that stay where they are, and views of recordings."""
 
 from __future__ import annotations
 
