@@ -219,7 +219,8 @@ def _cluster(settings: RunSettings) -> Iterator[Client]:
     settled = {
         "distributed.worker.memory.terminate": False,
         "distributed.comm.retry.count": 3,
-        # What watches the process for a dashboard that nobody sees took a fifth of the client's processor time.
+        # Dask watches its process (for a dashboard, and whether memory runs out) up to a hundred times a second, which
+        # took a fifth of the client's processor time: once a second is enough.
         "distributed.worker.profile.enabled": False,
         "distributed.admin.tick.interval": "1s",
         "distributed.admin.system-monitor.interval": "10s",

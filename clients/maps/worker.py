@@ -60,7 +60,7 @@ class RunPlugin(WorkerPlugin):
         self.work = work
 
     def setup(self, worker: object) -> None:
-        """Called by Dask in the worker's process."""
+        """Called by Dask in the worker's process, which is this one where there is one worker."""
         keep_freed_memory()
 
 

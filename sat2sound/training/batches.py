@@ -115,12 +115,15 @@ class Batches:
 
     @property
     def largest(self) -> int:
-        """A step whose batch is as large as any: of the largest images, with recordings."""
+        """A step whose batch is as large as any: of the largest images, with recordings where these have some."""
         recipe = self.recipe
-        sizes = [phase.image_size for phase in recipe.phases]
-        earlier = sum(phase.epochs for phase in recipe.phases[: sizes.index(max(sizes))])
-        before = (recipe.label_epochs + earlier) * self.steps_per_epoch
-        return -(-before // self.recipe.audio_every) * self.recipe.audio_every
+        phases = (*recipe.label_phases, *recipe.phases)
+        largest = max(phase.image_size for phase in phases)
+        sizes = [phase.image_size for phase in phases]
+        # The last phase of that size: those with recordings come after those without.
+        at = len(sizes) - 1 - sizes[::-1].index(largest)
+        before = sum(phase.epochs for phase in phases[:at]) * self.steps_per_epoch
+        return before if at < len(recipe.label_phases) else -(-before // recipe.audio_every) * recipe.audio_every
 
     def _sounds(self, scenes: tuple[str, ...], random: np.random.Generator) -> Sounds | None:
         rows = [row for row, scene in enumerate(scenes) if SCENE_GROUP.get(scene) in self._by_group]

@@ -1,4 +1,4 @@
-"""A later stage of the starter as a task: recordings learn their place among images that stay where they are.
+"""An optional later stage of the starter as a task: recordings learn their place among images that stay where they are.
 
 Recordings are few and images cost the most to embed, so this stage embeds the images once, frozen, and trains the audio
 branch and the text query map against them with the published loss: many views of a recording at little cost.

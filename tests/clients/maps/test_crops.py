@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from made_maps import AERIAL, cell_colours, coloured_cells, raster_plan, write_raster
 from PIL import Image
+from rasterio.transform import Affine
 
+from sat2sound.clients.maps import crops
 from sat2sound.clients.maps.crops import MAX_VIEW_PIXELS, block_crops, block_side
 from sat2sound.clients.maps.footprint import Footprint, scale_notes
 from sat2sound.clients.maps.grid import Block, Grid
+from sat2sound.clients.maps.imagery import View
+from sat2sound.clients.maps.imagery.raster import RasterImagery
 from sat2sound.preprocessing import crop_and_resize
 from sat2sound.satellite_types import SATELLITE_TYPES
 
@@ -81,3 +88,43 @@ def test_what_is_said_about_the_scale() -> None:
     assert scale_notes(None, AERIAL) == []
     assert "17 times coarser" in scale_notes(5.0, AERIAL)[0]
     assert "no claim" in scale_notes(5.0, AERIAL)[0]
+
+
+class Counting(RasterImagery):
+    """Says how many views are being made at the same time, the most of them."""
+
+    now, most, far = 0, 0, False
+
+    @property
+    def remote(self) -> bool:
+        return self.far
+
+    def view(self, crs: str, transform: Affine, height: int, width: int) -> View:
+        kind = type(self)
+        kind.now += 1
+        kind.most = max(kind.most, kind.now)
+        time.sleep(0.05)
+        kind.now -= 1
+        return super().view(crs, transform, height, width)
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_blocks_take_turns_but_wait_for_a_network_together(
+    raster: Path, monkeypatch: pytest.MonkeyPatch, far: bool
+) -> None:
+    monkeypatch.setattr(crops, "_turn", threading.Semaphore(1))
+    monkeypatch.setattr(Counting, "far", far)
+    monkeypatch.setattr(Counting, "most", 0)
+    plan = raster_plan(raster)
+    assert not plan.imagery.remote
+    assert RasterImagery("https://host/a.tif").remote
+    imagery = Counting(str(raster), (1, 2, 3))
+    with ThreadPoolExecutor(4) as pool:
+        calls = [
+            pool.submit(block_crops, imagery, plan.grid, plan.footprint, Block(0, 0, 3, 4), EVERY, 0.75)
+            for _ in range(4)
+        ]
+        expected, _ = block_crops(plan.imagery, plan.grid, plan.footprint, Block(0, 0, 3, 4), EVERY, 0.75)
+        for call in calls:
+            np.testing.assert_array_equal(call.result()[0], expected)
+    assert (Counting.most > 1) == far
