@@ -23,14 +23,16 @@ ONCE = Patience(tries=1)
 
 
 def stub_of(server: TritonServer, model: str) -> int:
-    """Process id of a model's first python backend process."""
-    for folder in sorted(Path("/proc").glob("[0-9]*")):
+    """Process id of a model's first python backend process: this server's, other servers have the same repository."""
+    for process in sorted(int(folder.name) for folder in Path("/proc").glob("[0-9]*")):
         try:
-            command = (folder / "cmdline").read_bytes().decode().split("\0")
+            if os.getpgid(process) != server.pid:
+                continue
+            command = Path(f"/proc/{process}/cmdline").read_bytes().decode().split("\0")
         except OSError:  # it ended meanwhile
             continue
         if command[0].endswith("triton_python_backend_stub") and str(server.repository / model) in command[1]:
-            return int(folder.name)
+            return process
     raise AssertionError(f"{model} has no process")
 
 
