@@ -38,6 +38,17 @@ def read_rounds(path: Path) -> Rounds:
     return [{name: Sample(**numbers) for name, numbers in json.loads(line).items()} for line in lines]
 
 
+def fitting_rounds(rounds: Rounds, names: Sequence[str]) -> Rounds:
+    """Finished rounds that contenders of these names can go on from, or none.
+
+    Of a bare session each run tries settings and keeps the fastest; a kind of contender without one name that took part
+    in all rounds would have no result in the end.
+    """
+    kept = {name for name in names if all(name in entry for entry in rounds)}
+    kinds = [{tuple(name.split(" | ")[:3]) for name in some} for some in (names, kept)]
+    return rounds if kinds[0] == kinds[1] else []
+
+
 def one_round(contenders: Sequence[Contender], number: int, seconds: float, warm_up: float) -> dict[str, Sample]:
     """A turn of each. Every other round runs backwards, so that nobody always follows the same one."""
     taken: dict[str, Sample] = {}
@@ -69,6 +80,10 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         with running(
             options.suite, built, peer_model, folder, quick=options.quick, trial_seconds=options.trial_seconds
         ) as run:
+            if fitting_rounds(rounds, [contender.name for contender in run.contenders]) != rounds:
+                print("the finished rounds had other settings of the bare session: starting again", file=sys.stderr)
+                rounds = []
+                kept.write_text("", encoding="utf-8")
             for number in range(len(rounds), options.rounds):
                 rounds.append(one_round(run.contenders, number, options.seconds, options.warm_up))
                 with kept.open("a", encoding="utf-8") as file:

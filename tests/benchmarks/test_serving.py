@@ -16,6 +16,7 @@ import pytest
 from shared_data import ROOT
 
 from benchmarks.serving import perf_analyzer, process_tree
+from benchmarks.serving.__main__ import Rounds, fitting_rounds
 from benchmarks.serving.closed_loop import Call, closed_loop
 from benchmarks.serving.goals import best_bare, judge
 from benchmarks.serving.sample import Sample, combine, ratio
@@ -98,6 +99,15 @@ def test_bare_is_the_fastest_setting_of_its_precision() -> None:
     (verdict,) = judge("starter", samples)
     assert verdict.ratio.of_medians == pytest.approx(0.9)
     assert verdict.met
+
+
+def test_rounds_are_gone_on_with_if_every_kind_of_contender_was_in_all() -> None:
+    bare, served = "bare onnxruntime | int8 | embed_pixels", "triton | int8 | embed_pixels | HTTP loop | 4"
+    turn = Sample(10.0, 1.0, 1.0, 1.0, 10)
+    finished: Rounds = [{f"{bare} | batch {size} | 1": turn for size in (4, 6)} | {served: turn}] * 2
+    assert fitting_rounds(finished, [f"{bare} | batch 6 | 1", f"{bare} | batch 8 | 1", served]) == finished
+    assert fitting_rounds(finished, [f"{bare} | batch 2 | 1", f"{bare} | batch 8 | 1", served]) == []
+    assert fitting_rounds([], [served]) == []
 
 
 def test_rows_are_medians_of_the_turns() -> None:
