@@ -157,5 +157,6 @@ SEA = {
 def test_a_beach_sounds_like_the_sea(client: Sat2SoundClient, kind: str) -> None:
     image = sample_scene_png() if kind == "made" else shared_folder("data", "images", "beach", "beach85.jpg")
     (ranking,) = client.retrieve_sounds([image], top_k=5)
-    # The starter's mangroves, with their tides, come first now and then.
+    if kind == "made":  # above the real one the starter puts a mangrove with its tides, close before the beaches
+        assert next(iter(ranking)).id in SEA, [sound.caption for sound in ranking]
     assert sum(sound.id in SEA for sound in ranking) >= 4, [sound.caption for sound in ranking]
