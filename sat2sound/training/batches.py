@@ -116,12 +116,9 @@ class Batches:
     @property
     def largest(self) -> int:
         """A step whose batch is as large as any: of the largest images, with recordings where these have some."""
-        recipe = self.recipe
-        phases = (*recipe.label_phases, *recipe.phases)
-        largest = max(phase.image_size for phase in phases)
-        sizes = [phase.image_size for phase in phases]
-        # The last phase of that size: those with recordings come after those without.
-        at = len(sizes) - 1 - sizes[::-1].index(largest)
+        recipe, phases = self.recipe, self.recipe.all_phases
+        # The last phase of the largest size: those with recordings come after those without.
+        at = max(range(len(phases)), key=lambda at: (phases[at].image_size, at))
         before = sum(phase.epochs for phase in phases[:at]) * self.steps_per_epoch
         return before if at < len(recipe.label_phases) else -(-before // recipe.audio_every) * recipe.audio_every
 

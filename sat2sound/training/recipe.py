@@ -57,11 +57,16 @@ class Recipe:
 
     def steps(self, images: int) -> int:
         """Optimizer steps of the whole training over so many images; the incomplete last batch of a pass is left."""
-        return (self.label_epochs + _epochs(self.phases)) * self.steps_per_epoch(images)
+        return _epochs(self.all_phases) * self.steps_per_epoch(images)
 
     def steps_per_epoch(self, images: int) -> int:
         """Optimizer steps of one pass."""
         return max(1, images // self.batch)
+
+    @property
+    def all_phases(self) -> tuple[Phase, ...]:
+        """In their order."""
+        return (*self.label_phases, *self.phases)
 
     @property
     def label_epochs(self) -> int:
@@ -70,7 +75,7 @@ class Recipe:
 
     def image_size(self, epoch: int) -> int:
         """Side of the views in pixels in this pass, counted from 0 over all phases."""
-        for phase in (*self.label_phases, *self.phases):
+        for phase in self.all_phases:
             if epoch < phase.epochs:
                 return phase.image_size
             epoch -= phase.epochs
@@ -78,15 +83,11 @@ class Recipe:
 
     def learning_rate_at(self, step: int, images: int) -> float:
         """Linear warm-up, then half a cosine to almost 0: once for the labels, once for the rest."""
-        labels, steps, highest = (
-            self.label_epochs * self.steps_per_epoch(images),
-            self.steps(images),
-            self.learning_rate,
-        )
+        labels = self.label_epochs * self.steps_per_epoch(images)
         if step < labels:
             steps, highest = labels, self.label_learning_rate
         else:
-            step, steps = step - labels, steps - labels
+            step, steps, highest = step - labels, self.steps(images) - labels, self.learning_rate
         warm = min(1.0, (step + 1) / self.warm_up_steps)
         return highest * warm * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-6
 

@@ -175,7 +175,8 @@ def _out_of_range(recipe: Any, place: str) -> list[str]:
         if dataclasses.is_dataclass(value):
             problems += _out_of_range(value, name)
         elif entry.name in ("phases", "label_phases"):
-            problems += [] if value or entry.name != "phases" else [f"{name} are none, expected at least one"]
+            if not value and entry.name == "phases":
+                problems.append(f"{name} are none, expected at least one")
             for phase in value:
                 problems += _out_of_range(phase, name)
         elif entry.name == "zoom_levels" and not (value and all(1 <= level <= 10 for level in value)):
