@@ -38,15 +38,19 @@ def read_rounds(path: Path) -> Rounds:
     return [{name: Sample(**numbers) for name, numbers in json.loads(line).items()} for line in lines]
 
 
+def in_all(rounds: Rounds, names: Sequence[str]) -> list[str]:
+    """Names that took part in every round: only these count."""
+    return [name for name in names if all(name in entry for entry in rounds)]
+
+
 def fitting_rounds(rounds: Rounds, names: Sequence[str]) -> Rounds:
     """Finished rounds that contenders of these names can go on from, or none.
 
     Of a bare session each run tries settings and keeps the fastest; a kind of contender without one name that took part
     in all rounds would have no result in the end.
     """
-    kept = {name for name in names if all(name in entry for entry in rounds)}
-    kinds = [{tuple(name.split(" | ")[:3]) for name in some} for some in (names, kept)]
-    return rounds if kinds[0] == kinds[1] else []
+    needed, left = ({tuple(name.split(" | ")[:3]) for name in some} for some in (names, in_all(rounds, names)))
+    return rounds if needed == left else []
 
 
 def one_round(contenders: Sequence[Contender], number: int, seconds: float, warm_up: float) -> dict[str, Sample]:
@@ -80,7 +84,8 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         with running(
             options.suite, built, peer_model, folder, quick=options.quick, trial_seconds=options.trial_seconds
         ) as run:
-            if fitting_rounds(rounds, [contender.name for contender in run.contenders]) != rounds:
+            names = [contender.name for contender in run.contenders]
+            if rounds and not fitting_rounds(rounds, names):
                 print("the finished rounds had other settings of the bare session: starting again", file=sys.stderr)
                 rounds = []
                 kept.write_text("", encoding="utf-8")
@@ -90,9 +95,8 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
                     file.write(_line(rounds[-1]))
             if options.suite == "starter" and not options.quick:
                 more["map_embed"] = embedding_speed(folder, MAP_CELLS, run.served["float32"].grpc_url)
-    names = [contender.name for contender in run.contenders]
-    # A resumed run may have chosen other settings for the bare session: only what took part in every round counts.
-    samples = {name: [entry[name] for entry in rounds] for name in names if all(name in entry for entry in rounds)}
+    # A resumed run may have chosen other settings for the bare session.
+    samples = {name: [entry[name] for entry in rounds] for name in in_all(rounds, names)}
     return (
         as_json(options.suite, circumstances, samples, more),
         as_table(options.suite, circumstances, samples, more),
